@@ -1,0 +1,225 @@
+"""`Config`: everything that determines a run, as frozen records of primitives. Loads no jax.
+
+A `Config` goes to TOML or JSON and comes back equal. Names of losses, networks and the like are
+plain strings here; the tables that know them are on the pure floor.
+"""
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from gan_jax.errors import InputError, suggestion
+
+__all__ = ["Config", "DecayConfig", "DiscriminatorConfig", "GeneratorConfig", "OptimizerConfig"]
+
+
+class Range(NamedTuple):
+    """The values a number may take, both ends included."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+Count = Annotated[int, Range(1, 10**9)]
+Width = Annotated[int, Range(1, 65_536)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+Rate = Annotated[float, Range(0.0, 1e3)]
+Weight = Annotated[float, Range(0.0, 1e6)]
+# Strictly below 1: a memory that forgets nothing never leaves its initial value.
+Memory = Annotated[float, Range(0.0, 0.999999)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The generator: latents to samples."""
+
+    name: str = "mlp"  # which network
+    latent_size: Width = 64  # standard normal numbers per sample
+    widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
+    activation: str = "leaky_relu"  # between layers
+    last_activation: str = "tanh"  # from the data: tanh for images, identity otherwise
+    initializer: str = "uniform_fan_in"  # of weights and biases
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The discriminator: samples to one logit each."""
+
+    name: str = "mlp"  # which network
+    widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
+    activation: str = "leaky_relu"  # between layers
+    initializer: str = "uniform_fan_in"  # of weights and biases
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """One player's optimiser."""
+
+    name: str = "adam"  # which optimiser
+    learning_rate: Rate = 1e-3  # at its peak
+    b1: Memory = 0.0  # Adam's memory of the gradient
+    b2: Memory = 0.99  # Adam's memory of its square
+    epsilon: Annotated[float, Range(1e-30, 1.0)] = 1e-8  # keeps Adam's division finite
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecayConfig:
+    """How both learning rates fall."""
+
+    shape: str = "constant"  # constant or cosine
+    horizon: Count = 1_000_000  # steps until the rate has reached zero, wherever the run stops
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that determines a run. The defaults are no recipe: see `recipes`."""
+
+    recipe: str = "custom"  # the recipe that these values started from
+    dataset: str = "digits"  # a name, or the path of your own data
+    data_dir: str = ""  # where tensorflow-datasets keeps its files; empty = its own default
+    validation: Annotated[float, Range(0.0, 0.9)] = 0.0  # share of training rows held out
+    sample_shape: tuple[Width, ...] = (28, 28, 1)  # from the data
+    classes: Annotated[int, Range(0, 65_536)] = 0  # from the data; 0 = it has no labels
+
+    seed: Seed = 0  # of parameters, latents and everything else the game draws
+    data_seed: Seed = 0  # of the order of rows
+    steps: Count = 10_000  # where to stop, and nothing else
+    batch_size: Width = 64  # rows for each move of the discriminator
+
+    loss: str = "relativistic"  # what each player minimises
+    penalties: dict[str, Weight] = dataclasses.field(default_factory=dict)  # gamma, by name
+    discriminator_steps: Annotated[int, Range(1, 1000)] = 1  # moves to one of the generator
+    average_decay: Memory = 0.0  # memory of the averaged generator, which samples
+
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    generator_optimizer: OptimizerConfig = OptimizerConfig()
+    discriminator_optimizer: OptimizerConfig = OptimizerConfig()
+    decay: DecayConfig = DecayConfig()
+
+    log_interval: Count = 100  # steps between lines of metrics.jsonl
+    picture_interval: Count = 1_000  # steps between pictures
+    checkpoint_interval: Count = 5_000  # steps between checkpoints
+
+    def validate(self) -> None:
+        """Check every value.
+
+        Raises:
+            InputError: names the field, the value found and the values allowed.
+        """
+        _validate_record(self, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dictionaries of primitives, complete, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], base: "Config | None" = None) -> "Config":
+        """`base` (the defaults, if none) with these values in place of its own.
+
+        Raises:
+            InputError: an unknown field, a value of another type, or one out of its range.
+        """
+        config = _read_record(base or cls(), values, "")
+        config.validate()
+        return config
+
+    def to_toml(self) -> str:
+        """Complete TOML text, which `from_toml` reads back equal."""
+        import tomli_w  # here, because reusing the step needs no TOML
+
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, path: str | Path, base: "Config | None" = None) -> "Config":
+        """`base` (the defaults, if none) with the values of that file in place of its own.
+
+        Raises:
+            InputError: no readable TOML, or as `from_dict`; the message names the file.
+        """
+        try:
+            with open(path, "rb") as file:
+                values = tomllib.load(file)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a TOML file ({error})") from error
+        try:
+            return cls.from_dict(values, base)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _read_record(base: Any, values: Any, path: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{path or 'config'}: {values!r} is not a table of fields")
+    hints = get_type_hints(type(base), include_extras=True)
+    changes = {}
+    for name, value in values.items():
+        field = f"{path}{name}"
+        if name not in hints:
+            raise InputError(f"{field}: no such field{suggestion(name, hints)}")
+        current = getattr(base, name)
+        if dataclasses.is_dataclass(current):
+            changes[name] = _read_record(current, value, f"{field}.")
+        else:
+            changes[name] = _read_value(hints[name], value, field)
+    return dataclasses.replace(base, **changes)
+
+
+def _read_value(hint: Any, value: Any, field: str) -> Any:
+    plain = _plain(hint)
+    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if plain is tuple and isinstance(value, list | tuple):
+        return tuple(_read_value(get_args(hint)[0], item, field) for item in value)
+    if plain is dict and isinstance(value, Mapping):
+        item = get_args(hint)[1]
+        return {str(k): _read_value(item, v, f"{field}.{k}") for k, v in value.items()}
+    if type(value) is not plain:
+        raise InputError(f"{field}: {value!r} is {_kind(type(value))}; {_kind(plain)} is allowed")
+    return value
+
+
+def _validate_record(record: Any, path: str) -> None:
+    hints = get_type_hints(type(record), include_extras=True)
+    for field in dataclasses.fields(record):
+        name, value = f"{path}{field.name}", getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            _validate_record(value, f"{name}.")
+        else:
+            _validate_value(hints[field.name], value, name)
+
+
+def _validate_value(hint: Any, value: Any, field: str) -> None:
+    _read_value(hint, value, field)  # its type; what it returns is equal
+    plain = _plain(hint)
+    if plain is tuple:
+        for item in value:
+            _validate_value(get_args(hint)[0], item, field)
+    elif plain is dict:
+        for key, item in value.items():
+            _validate_value(get_args(hint)[1], item, f"{field}.{key}")
+    elif get_origin(hint) is Annotated:
+        allowed: Range = get_args(hint)[1]
+        if not (math.isfinite(value) and allowed.low <= value <= allowed.high):
+            raise InputError(f"{field}: {value} is out of range; {allowed} is allowed")
+
+
+def _plain(hint: Any) -> type:
+    """The bare type behind ``Annotated[int, ...]`` or ``tuple[int, ...]``."""
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_origin(hint) or hint
+
+
+def _kind(kind: type) -> str:
+    words = {int: "a whole number", float: "a number", str: "text", bool: "a truth value"}
+    return words.get(
+        kind, {tuple: "a list", list: "a list", dict: "a table"}.get(kind, kind.__name__)
+    )

@@ -1,0 +1,83 @@
+"""Named configs. Taken by itself a recipe means 28x28x1 images. Loads no jax."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gan_jax.config import (
+    Config,
+    DecayConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    OptimizerConfig,
+)
+from gan_jax.errors import lookup
+
+__all__ = ["RECIPES", "Recipe", "recipe"]
+
+
+class Recipe(NamedTuple):
+    """A config, and what a person should know before choosing it."""
+
+    summary: str
+    source: str  # paper and year
+    config: Config
+
+
+# The tutorial this project began from, number by number. PyTorch's Adam has these betas and this
+# epsilon by default, and its Linear layers start from uniform_fan_in.
+_CONCEPT_ADAM = OptimizerConfig(name="adam", learning_rate=0.01, b1=0.9, b2=0.999, epsilon=1e-8)
+_CONCEPT = Config(
+    recipe="concept",
+    steps=1_200,
+    batch_size=100,
+    loss="non_saturating",
+    generator=GeneratorConfig(
+        latent_size=100, widths=(128,), activation="relu", initializer="uniform_fan_in"
+    ),
+    discriminator=DiscriminatorConfig(
+        widths=(128,), activation="relu", initializer="uniform_fan_in"
+    ),
+    generator_optimizer=_CONCEPT_ADAM,
+    discriminator_optimizer=_CONCEPT_ADAM,
+    log_interval=20,
+    picture_interval=100,
+    checkpoint_interval=600,
+)
+
+# Relativistic loss with R1 and R2 (arXiv:2501.05441) on two hidden layers.
+_GAN_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, epsilon=1e-8)
+_GAN = Config(
+    recipe="gan",
+    steps=8_000,
+    batch_size=64,
+    loss="relativistic",
+    penalties={"r1": 1.0, "r2": 1.0},
+    average_decay=0.999,
+    generator=GeneratorConfig(latent_size=64, widths=(512, 512)),
+    discriminator=DiscriminatorConfig(widths=(512, 512)),
+    generator_optimizer=_GAN_ADAM,
+    discriminator_optimizer=_GAN_ADAM,
+    decay=DecayConfig(shape="cosine", horizon=8_000),
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    "gan": Recipe(
+        "the default: relativistic loss, gradient penalties on both sides, averaged generator",
+        "Huang et al. 2025, arXiv:2501.05441",
+        _GAN,
+    ),
+    "concept": Recipe(
+        "the tutorial GAN, 784-128-1 against 100-128-784: watch the discriminator win",
+        "Goodfellow et al. 2014, arXiv:1406.2661",
+        _CONCEPT,
+    ),
+}
+
+
+def recipe(name: str) -> Config:
+    """The config of that name.
+
+    Raises:
+        InputError: no such recipe; the message lists all there are.
+    """
+    return lookup("recipe", name, RECIPES).config
