@@ -1,0 +1,145 @@
+"""`GAN`: three pure functions, made from parts (`build`) or from names (`from_config`)."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax.config import Config
+from gan_jax.dynamics import Dynamics, Optimizers, alternating
+from gan_jax.errors import lookup
+from gan_jax.game import Game, make_game, normal_latents
+from gan_jax.losses import LOSSES, AdversarialLoss
+from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
+from gan_jax.optimizers import make_optimizer
+from gan_jax.penalties import PENALTIES, Penalty
+from gan_jax.state import GANState, Metrics, Player
+from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
+
+__all__ = ["GAN", "build", "from_config"]
+
+
+class GAN(NamedTuple):
+    """Pure functions over a `GANState`. Nothing is jitted: the caller jits, scans, vmaps, grads."""
+
+    init: Callable[[Key], GANState]
+    train_step: Callable[[GANState, Batch], tuple[GANState, Metrics]]  # a lax.scan body
+    sample: Callable[..., Samples]  # (state, key, count, labels=None); count is static
+    game: Game  # for those who bring their own dynamics
+
+
+def build(
+    *,
+    generator: Network,
+    discriminator: Network,
+    loss: AdversarialLoss,
+    generator_optimizer: optax.GradientTransformation,
+    discriminator_optimizer: optax.GradientTransformation,
+    draw_latents: int | Callable[[Key, int], Latents],
+    penalties: Mapping[str, tuple[Penalty, float]] | None = None,
+    dynamics: Dynamics | None = None,
+    average_decay: float = 0.0,
+) -> GAN:
+    """A GAN from its parts.
+
+    Args:
+        generator: ``apply(params, latents, labels, key) -> samples [batch, *sample_shape]``.
+        discriminator: ``apply(params, samples, labels, key) -> logits [batch]`` or `Judgement`.
+        loss: what each player minimises; see `gan_jax.losses`.
+        generator_optimizer: any optax transformation.
+        discriminator_optimizer: any optax transformation.
+        draw_latents: ``(key, count) -> latents``, or n for n standard normals a row.
+        penalties: by name, the penalty and its gamma; see `gan_jax.penalties`.
+        dynamics: who moves when; one move each, in turn, by default.
+        average_decay: the share of the averaged generator kept at each step, in [0, 1);
+            0 samples from the generator as it stands. During the first steps t the share is at
+            most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
+    """
+    terms = dict(penalties or {})
+    game = make_game(
+        generator=generator,
+        discriminator=discriminator,
+        draw_latents=normal_latents(draw_latents)
+        if isinstance(draw_latents, int)
+        else draw_latents,
+        loss=loss,
+        penalties={name: penalty for name, (penalty, _) in terms.items()},
+    )
+    play = (dynamics or alternating())(
+        game, Optimizers(generator_optimizer, discriminator_optimizer)
+    )
+    hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in terms.items()}
+    hyperparameters["average_decay"] = average_decay
+
+    def init(key: Key) -> GANState:
+        generator_key, discriminator_key, root_key = jax.random.split(key, 3)
+
+        def player(network: Network, optimizer: optax.GradientTransformation, key: Key) -> Player:
+            params = network.init(key)
+            return Player(params=params, opt_state=optimizer.init(params))
+
+        generator_player = player(generator, generator_optimizer, generator_key)
+        state = GANState(
+            step=jnp.zeros((), jnp.int32),
+            key=root_key,
+            generator=generator_player,
+            discriminator=player(discriminator, discriminator_optimizer, discriminator_key),
+            average=generator_player.params,
+            hyperparameters={k: jnp.asarray(v, jnp.float32) for k, v in hyperparameters.items()},
+        )
+        # A caller that donates the state may not find two leaves on one buffer.
+        return jax.tree.map(jnp.copy, state)
+
+    def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        moves = play(state, batch)
+        time = state.step.astype(jnp.float32)
+        keep = jnp.minimum(state.hyperparameters["average_decay"], (1.0 + time) / (10.0 + time))
+        new_state = GANState(
+            step=state.step + 1,
+            key=state.key,
+            generator=moves.generator,
+            discriminator=moves.discriminator,
+            average=_mix(keep, state.average, moves.generator.params),
+            hyperparameters=state.hyperparameters,
+        )
+        return new_state, moves.metrics
+
+    def sample(state: GANState, key: Key, count: int, labels: Labels | None = None) -> Samples:
+        latent_key, network_key = jax.random.split(key)
+        latents = game.draw_latents(latent_key, count)
+        return game.generate(state.average, latents, labels, network_key)
+
+    return GAN(init, train_step, sample, game)
+
+
+def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
+    return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
+
+
+def from_config(config: Config) -> GAN:
+    """The GAN that a `Config` names.
+
+    Raises:
+        InputError: a value out of its range, or a name that no table holds; it says which field.
+    """
+    config.validate()
+    generator = lookup("generator.name", config.generator.name, GENERATORS)
+    discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
+    return build(
+        generator=generator(config.generator, config.sample_shape),
+        discriminator=discriminator(config.discriminator, config.sample_shape),
+        loss=lookup("loss", config.loss, LOSSES),
+        generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
+        discriminator_optimizer=make_optimizer(
+            "discriminator", config.discriminator_optimizer, config.decay
+        ),
+        draw_latents=config.generator.latent_size,
+        penalties={
+            name: (lookup("penalties", name, PENALTIES), gamma)
+            for name, gamma in config.penalties.items()
+        },
+        dynamics=alternating(config.discriminator_steps),
+        average_decay=config.average_decay,
+    )

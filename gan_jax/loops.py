@@ -1,0 +1,83 @@
+"""How often and how many: many steps as one program (scan), many GANs as one program (vmap)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.gan import GAN
+from gan_jax.state import GANState, Metrics
+from gan_jax.types import Batch, Key, Labels, Samples
+
+__all__ = ["advance", "population", "scan_steps"]
+
+TrainStep = Callable[[GANState, Batch], tuple[GANState, Metrics]]
+
+
+def scan_steps(train_step: TrainStep, state: GANState, batches: Batch) -> tuple[GANState, Metrics]:
+    """One step for each batch, as one `jax.lax.scan`: an epoch in one program.
+
+    Args:
+        train_step: of a `GAN`.
+        state: where to start.
+        batches: the batches of all steps, stacked: ``[steps, batch, ...]``.
+
+    Returns:
+        The last state, and the metrics of every step, ``[steps]`` each.
+    """
+    return jax.lax.scan(train_step, state, batches)
+
+
+def advance(
+    train_step: TrainStep, take: Callable[[Any, Any], Batch]
+) -> Callable[[GANState, Any, Any, jax.Array], tuple[GANState, Metrics]]:
+    """Any number of steps from one compiled program: what a host's loop calls.
+
+    A scan is compiled for its length, and XLA may round differently in programs of different
+    lengths. Here the number of steps is an argument, so a run that stops and goes on anywhere
+    executes the very same program as one that never stopped, and gives the same bits.
+
+    Args:
+        train_step: of a `GAN`.
+        take: ``(source, pick) -> Batch``, which makes one step's batch inside the program.
+
+    Returns:
+        ``(state, source, picks, count) -> (state, metrics)``: does ``count`` steps, at least one,
+        the i-th on ``take(source, picks[i])``, and returns the metrics of the last.
+    """
+
+    def program(
+        state: GANState, source: Any, picks: Any, count: jax.Array
+    ) -> tuple[GANState, Metrics]:
+        def step(index: jax.Array, carry: tuple[GANState, Metrics]) -> tuple[GANState, Metrics]:
+            pick = jax.tree.map(lambda x: x[index], picks)
+            return train_step(carry[0], take(source, pick))
+
+        first = jax.tree.map(lambda x: x[0], picks)
+        _, shapes = jax.eval_shape(lambda: train_step(state, take(source, first)))
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return jax.lax.fori_loop(0, count, step, (state, nothing))
+
+    return program
+
+
+def population(gan: GAN) -> GAN:
+    """Many GANs trained as one program: the same record, vmapped.
+
+    ``init`` takes ``[members]`` keys; every leaf of its state then has a leading axis of members.
+    All members see the same batches. Learning rates and hyperparameters are leaves like any
+    other, so a sweep over them is a population whose leaves differ.
+    """
+
+    def init(keys: Key) -> GANState:
+        return jax.vmap(gan.init)(keys)
+
+    def train_step(states: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        return jax.vmap(gan.train_step, in_axes=(0, None))(states, batch)
+
+    def sample(states: GANState, key: Key, count: int, labels: Labels | None = None) -> Samples:
+        """``[members, count, *sample_shape]``, every member from the same latents."""
+        return jax.vmap(lambda state: gan.sample(state, key, count, labels))(states)
+
+    return GAN(init, train_step, sample, gan.game)

@@ -1,0 +1,125 @@
+r"""What each player minimises, per example, given logits.
+
+A loss is a pair of functions of both players' logits, ``(real_logits, fake_logits) -> [batch]``,
+so that relativistic losses fit and every loss can stand in for every other. Nothing here knows
+parameters, and nothing is averaged: the game takes the mean. Binary cross-entropies are written
+on logits, :math:`-\log \sigma(x) = \mathrm{softplus}(-x)`, which stays finite however sure the
+discriminator is; on probabilities it does not.
+
+Below :math:`r` is a real logit, :math:`f` the fake one in the same row.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import relu, softplus
+
+from gan_jax.types import Logits
+
+__all__ = [
+    "LOSSES",
+    "AdversarialLoss",
+    "hinge",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "relativistic",
+    "wasserstein",
+]
+
+
+class AdversarialLoss(NamedTuple):
+    """What the two players minimise, given logits of shape ``[batch]``."""
+
+    discriminator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
+    generator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
+    probability: Callable[[Logits], jax.Array] | None  # D(x) in [0, 1], where the loss defines one
+
+
+def _cross_entropy_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return softplus(-real_logits) + softplus(fake_logits)
+
+
+def _minimax_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    del real_logits
+    return -softplus(fake_logits)
+
+
+def _non_saturating_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    del real_logits
+    return softplus(-fake_logits)
+
+
+def _least_squares_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return 0.5 * (jnp.square(real_logits - 1.0) + jnp.square(fake_logits))
+
+
+def _least_squares_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    del real_logits
+    return 0.5 * jnp.square(fake_logits - 1.0)
+
+
+def _hinge_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return relu(1.0 - real_logits) + relu(1.0 + fake_logits)
+
+
+def _wasserstein_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return fake_logits - real_logits
+
+
+def _linear_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    del real_logits
+    return -fake_logits
+
+
+def _relativistic_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return softplus(fake_logits - real_logits)
+
+
+def _relativistic_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return softplus(real_logits - fake_logits)
+
+
+minimax = AdversarialLoss(_cross_entropy_discriminator, _minimax_generator, jax.nn.sigmoid)
+r"""The game as first written (arXiv:1406.2661): :math:`V = \log D(x) + \log(1 - D(G(z)))`.
+
+Discriminator :math:`-\log\sigma(r) - \log(1-\sigma(f))`, generator :math:`\log(1-\sigma(f))`.
+Its generator gradient vanishes while the discriminator is sure of itself.
+"""
+
+non_saturating = AdversarialLoss(
+    _cross_entropy_discriminator, _non_saturating_generator, jax.nn.sigmoid
+)
+r"""The same discriminator; the generator minimises :math:`-\log\sigma(f)` (arXiv:1406.2661 §3)."""
+
+least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator, None)
+r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
+
+Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`.
+"""
+
+hinge = AdversarialLoss(_hinge_discriminator, _linear_generator, None)
+r"""Geometric GAN (arXiv:1705.02894): :math:`\max(0,1-r) + \max(0,1+f)`; generator :math:`-f`."""
+
+wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator, None)
+r"""WGAN (arXiv:1701.07875): critic :math:`f - r`, generator :math:`-f`.
+
+A distance only while the critic is kept Lipschitz: give it a penalty.
+"""
+
+relativistic = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, None)
+r"""Relativistic pairing GAN (arXiv:1807.00734, arXiv:2501.05441): which of the two is real?
+
+Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`.
+"""
+
+LOSSES: Mapping[str, AdversarialLoss] = {
+    "minimax": minimax,
+    "non_saturating": non_saturating,
+    "least_squares": least_squares,
+    "hinge": hinge,
+    "wasserstein": wasserstein,
+    "relativistic": relativistic,
+}

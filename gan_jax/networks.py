@@ -1,0 +1,183 @@
+"""Networks behind optax's own grammar, ``Network(init, apply)``. The only file with Flax modules.
+
+Linen, because its modules are stateless: a network here is two pure functions and nothing more,
+so hand-written ones and Flax NNX modules fit just as well (the README shows both).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Initializer
+
+from gan_jax.config import DiscriminatorConfig, GeneratorConfig
+from gan_jax.errors import InputError, lookup
+from gan_jax.types import Key, Labels, Latents, Logits, Params, Samples
+
+__all__ = [
+    "ACTIVATIONS",
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "INITIALIZERS",
+    "Network",
+    "from_linen",
+    "mlp_discriminator",
+    "mlp_generator",
+]
+
+
+class Network(NamedTuple):
+    """A pair of pure functions.
+
+    ``apply(params, inputs, labels, key)`` maps latents to samples for a generator; for a
+    discriminator it maps samples to logits ``[batch]``, or to a `Judgement` if there is more to
+    say. ``labels`` is ``[batch]`` int32 or None; ``key`` serves networks with randomness.
+    """
+
+    init: Callable[[Key], Params]
+    apply: Callable[[Params, Any, Labels | None, Key], Any]
+
+
+# Float32 must mean float32 on every device: left to itself, a GPU or TPU multiplies float32
+# matrices in fewer bits.
+PRECISION = jax.lax.Precision.HIGHEST
+
+
+def uniform_fan_in(fan_in: int) -> Initializer:
+    r"""U(±1/√fan_in) for weights and biases alike: what PyTorch's ``Linear`` starts from."""
+    bound = 1.0 / math.sqrt(fan_in)
+
+    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None):
+        del out_sharding
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+# name -> (kernel initializer, bias initializer), given the layer's fan-in
+INITIALIZERS: Mapping[str, Callable[[int], tuple[Initializer, Initializer]]] = {
+    "uniform_fan_in": lambda fan_in: (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
+    "lecun_normal": lambda fan_in: (nn.initializers.lecun_normal(), nn.initializers.zeros_init()),
+    "he_normal": lambda fan_in: (nn.initializers.he_normal(), nn.initializers.zeros_init()),
+}
+
+ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
+    "leaky_relu": lambda x: nn.leaky_relu(x, 0.2),  # the slope of DCGAN, arXiv:1511.06434
+    "silu": nn.silu,
+    "gelu": nn.gelu,
+    "elu": nn.elu,
+    "tanh": jnp.tanh,
+    "sigmoid": nn.sigmoid,
+    "identity": lambda x: x,
+}
+
+
+class MLP(nn.Module):
+    """Dense layers of the given widths, an activation between each two."""
+
+    widths: tuple[int, ...]  # of every layer, the last included
+    activation: str
+    initializer: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[batch, inputs] -> [batch, widths[-1]]``."""
+        for index, width in enumerate(self.widths):
+            if index:
+                x = ACTIVATIONS[self.activation](x)
+            kernel_init, bias_init = INITIALIZERS[self.initializer](x.shape[-1])
+            x = nn.Dense(width, precision=PRECISION, kernel_init=kernel_init, bias_init=bias_init)(
+                x
+            )
+        return x
+
+
+class MLPGenerator(nn.Module):
+    """Latents to samples by dense layers."""
+
+    body: MLP
+    last_activation: str
+    sample_shape: tuple[int, ...]
+
+    def __call__(self, latents: Latents) -> Samples:
+        """``[batch, latent_size] -> [batch, *sample_shape]``."""
+        flat = ACTIVATIONS[self.last_activation](self.body(latents))
+        return flat.reshape(flat.shape[0], *self.sample_shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """Samples to logits by dense layers."""
+
+    body: MLP
+
+    def __call__(self, samples: Samples) -> Logits:
+        """``[batch, *sample_shape] -> [batch]``."""
+        return self.body(samples.reshape(samples.shape[0], -1))[:, 0]
+
+
+def from_linen(
+    module: nn.Module, input_shape: Sequence[int], *, conditional: bool = False
+) -> Network:
+    """A Flax linen module as a `Network`.
+
+    Args:
+        module: called with one array ``[batch, *input_shape]``, and if conditional with the
+            labels ``[batch]`` behind it. A generator returns samples; a discriminator logits
+            ``[batch]`` or a `Judgement`.
+        input_shape: shape of one row of its input: ``(latent_size,)`` or the sample shape.
+        conditional: whether the module takes labels.
+
+    Raises:
+        InputError: the module keeps state besides its parameters (batch statistics, say), which
+            a pure step cannot carry.
+    """
+    example: tuple[jax.Array, ...] = (jnp.zeros((1, *input_shape)),)
+    if conditional:
+        example += (jnp.zeros(1, jnp.int32),)
+
+    def init(key: Key) -> Params:
+        variables = module.init(key, *example)
+        others = sorted(set(variables) - {"params"})
+        if others:
+            raise InputError(
+                f"{type(module).__name__} keeps state in {', '.join(others)}; a network here holds "
+                "parameters only: use layer or spectral normalisation in place of batch statistics"
+            )
+        return variables["params"]
+
+    def apply(params: Params, inputs: Any, labels: Labels | None, key: Key) -> Any:
+        arguments = (inputs, labels) if conditional else (inputs,)
+        return module.apply({"params": params}, *arguments, rngs={"dropout": key})
+
+    return Network(init, apply)
+
+
+def mlp_generator(config: GeneratorConfig, sample_shape: Sequence[int]) -> Network:
+    """Fully-connected generator, ``[batch, latent_size] -> [batch, *sample_shape]``."""
+    lookup("generator.last_activation", config.last_activation, ACTIVATIONS)
+    body = _body("generator", config, math.prod(sample_shape))
+    module = MLPGenerator(body, config.last_activation, tuple(sample_shape))
+    return from_linen(module, (config.latent_size,))
+
+
+def mlp_discriminator(config: DiscriminatorConfig, sample_shape: Sequence[int]) -> Network:
+    """Fully-connected discriminator, ``[batch, *sample_shape] -> [batch]``."""
+    return from_linen(MLPDiscriminator(_body("discriminator", config, 1)), sample_shape)
+
+
+def _body(player: str, config: GeneratorConfig | DiscriminatorConfig, outputs: int) -> MLP:
+    lookup(f"{player}.activation", config.activation, ACTIVATIONS)
+    lookup(f"{player}.initializer", config.initializer, INITIALIZERS)
+    return MLP((*config.widths, outputs), config.activation, config.initializer)
+
+
+GENERATORS: Mapping[str, Callable[[GeneratorConfig, Sequence[int]], Network]] = {
+    "mlp": mlp_generator,
+}
+DISCRIMINATORS: Mapping[str, Callable[[DiscriminatorConfig, Sequence[int]], Network]] = {
+    "mlp": mlp_discriminator,
+}

@@ -1,0 +1,65 @@
+r"""What keeps the critic smooth, per example, given a critic. Knows no loss.
+
+A penalty returns the plain quantity, ``[batch]``; the objective gains ``factor * gamma`` times
+its mean, where ``gamma`` is the coefficient as the paper writes it. Gradients are taken of the
+critic's *sum* over the batch, so that a critic which looks at several rows at once is allowed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.types import Batch, Critic, Key, Samples
+
+__all__ = ["PENALTIES", "Penalty", "r1", "r2", "wgan_gp"]
+
+
+class Penalty(NamedTuple):
+    """One term of the discriminator's objective: ``factor * gamma * mean(value(...))``."""
+
+    value: Callable[[Key, Critic, Batch, Batch], jax.Array]  # (key, critic, real, fake) -> [batch]
+    factor: float  # 1/2 where the paper writes gamma/2
+
+
+def _squared_gradient_norm(critic: Critic, batch: Batch) -> jax.Array:
+    """Per example, the squared norm of the critic's gradient at the samples, ``[batch]``."""
+
+    def total(samples: Samples) -> jax.Array:
+        return jnp.sum(critic(samples, batch.labels).logits)
+
+    gradient = jax.grad(total)(batch.samples)  # [batch, *sample_shape]
+    return jnp.sum(jnp.square(gradient), axis=range(1, gradient.ndim))
+
+
+def _r1(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    del key, fake
+    return _squared_gradient_norm(critic, real)
+
+
+def _r2(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    del key, real
+    return _squared_gradient_norm(critic, fake)
+
+
+def _wgan_gp(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    shape = (real.samples.shape[0],) + (1,) * (real.samples.ndim - 1)
+    mix = jax.random.uniform(key, shape)  # one point of the line between each pair
+    between = Batch(mix * real.samples + (1.0 - mix) * fake.samples, real.labels)
+    squared = _squared_gradient_norm(critic, between)
+    # The norm's own gradient at 0 is 0/0. A dead critic has to get 0 from it, not NaN.
+    norm = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
+    return jnp.square(jnp.where(squared > 0.0, norm, 0.0) - 1.0)
+
+
+r1 = Penalty(_r1, 0.5)
+r"""R1 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the real samples."""
+
+r2 = Penalty(_r2, 0.5)
+r"""R2 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the generated samples."""
+
+wgan_gp = Penalty(_wgan_gp, 1.0)
+r"""WGAN-GP (arXiv:1704.00028): :math:`\gamma (\|\nabla_x D\| - 1)^2` between real and fake."""
+
+PENALTIES: Mapping[str, Penalty] = {"r1": r1, "r2": r2, "wgan_gp": wgan_gp}

@@ -1,0 +1,65 @@
+"""What survives to the next step (`GANState`), and what is only reported (`Metrics`)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import struct
+
+from gan_jax.types import Key, Params
+
+__all__ = ["GANState", "Metrics", "Player"]
+
+
+@struct.dataclass
+class Player:
+    """One side of the game."""
+
+    params: Params
+    opt_state: optax.OptState  # the learning rate lives here, as an array
+
+
+@struct.dataclass
+class GANState:
+    """All that must survive to the next step, and nothing else."""
+
+    step: jax.Array  # [] int32, counts generator moves
+    key: Key  # [] typed root key, never advanced: step t uses fold_in(key, t)
+    generator: Player
+    discriminator: Player
+    average: Params  # running average of the generator's parameters, used for sampling
+    hyperparameters: dict[str, jax.Array]  # [] float32 each, by Config's nested name
+
+
+class Metrics(NamedTuple):
+    """What one step reports; every leaf is a scalar. ``None`` where the loss defines no such thing.
+
+    The discriminator's figures are those before its (last) move of the step, the generator's
+    those it moved on.
+    """
+
+    discriminator_loss: jax.Array  # penalties included
+    generator_loss: jax.Array
+    real_logits: jax.Array  # mean over the batch
+    fake_logits: jax.Array  # mean over the batch
+    real_above_fake: jax.Array  # share of pairs with real_logit > fake_logit; 0.5 at equilibrium
+    real_probability: jax.Array | None  # mean D(x)
+    fake_probability: jax.Array | None  # mean D(G(z))
+    value: (
+        jax.Array | None
+    )  # V(D, G) = mean log D(x) + mean log(1 - D(G(z))); -log 4 at equilibrium
+    penalties: dict[str, jax.Array]  # mean of each plain quantity, before its weight
+    discriminator_gradient_norm: jax.Array
+    generator_gradient_norm: jax.Array
+    finite: jax.Array  # bool: all of the above are finite
+    extra: dict[str, jax.Array]  # what further terms of the objectives report
+
+    def flatten(self) -> dict[str, Any]:
+        """The leaves by name, nested ones as ``penalties.r1``, absent ones left out."""
+        flat: dict[str, Any] = {}
+        for name, value in self._asdict().items():
+            if isinstance(value, dict):
+                flat |= {f"{name}.{inner}": leaf for inner, leaf in value.items()}
+            elif value is not None:
+                flat[name] = value
+        return flat
