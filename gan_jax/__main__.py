@@ -1,0 +1,7 @@
+"""``python -m gan_jax``."""
+
+import sys
+
+from gan_jax.cli import main
+
+sys.exit(main())

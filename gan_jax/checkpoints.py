@@ -1,0 +1,177 @@
+"""A run's state on disk, whole or not at all.
+
+Each checkpoint is one folder, ``checkpoints/<step>``, which orbax writes under another name and
+renames when it is complete. Beside the arrays lie their names, shapes, types and SHA-256 sums,
+because orbax by itself neither notices a flipped bit in an array nor refuses to cast one to
+another type. Restoring checks them all; where the newest checkpoint is damaged it is moved aside
+and the one before it is taken.
+"""
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.errors import InputError
+from gan_jax.state import GANState
+
+__all__ = ["Checkpoints", "Damaged"]
+
+FORMAT = 1
+KEPT = 3  # the newest; damage to one of them costs an interval, not the run
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be what was saved."""
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path):
+        """The folder need not exist yet."""
+        self.folder = folder.absolute()  # orbax refuses relative paths
+
+    def steps(self) -> list[int]:
+        """The steps of the complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+    def save(self, state: GANState, facts: dict[str, Any]) -> None:
+        """Write the state and, in the same atomic step, JSON ``facts`` that go with it."""
+        ocp = _orbax()
+        target = self._path(int(state.step))
+        if target.exists():  # the same step of the same run is the same state
+            return
+        leaves = _leaves(state)
+        meta = {
+            "format": FORMAT,
+            "facts": facts,
+            "leaves": [{"name": name, **_describe(leaf)} for name, leaf in leaves.items()],
+        }
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(list(leaves.values())), meta=ocp.args.JsonSave(meta)
+        )
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            checkpointer.save(target, args=args)
+        for step in self.steps()[:-KEPT]:
+            shutil.rmtree(self._path(step))
+        for path in self.folder.glob("*orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)  # left by a save that was killed
+
+    def restore(self, template: GANState) -> tuple[GANState, dict[str, Any], list[str]]:
+        """The newest sound checkpoint.
+
+        Args:
+            template: a state of the shapes and types wanted; `jax.eval_shape` makes one.
+
+        Returns:
+            The state, the facts saved with it, and a sentence for each damaged checkpoint that
+            was moved aside.
+
+        Raises:
+            InputError: there is no sound checkpoint, or it is of another network.
+        """
+        notes = []
+        for step in reversed(self.steps()):
+            try:
+                state, facts = self._restore_step(step, template)
+            except Damaged as error:
+                aside = self._path(step).with_name(f"damaged-{step}")
+                shutil.rmtree(aside, ignore_errors=True)
+                self._path(step).rename(aside)
+                notes.append(f"checkpoint of step {step} is damaged ({error}); moved to {aside}")
+            else:
+                return state, facts, notes
+        found = "; ".join(notes) if notes else "no checkpoint found"
+        raise InputError(f"{self.folder}: {found}; nothing to restore")
+
+    def _restore_step(self, step: int, template: GANState) -> tuple[GANState, dict[str, Any]]:
+        ocp = _orbax()
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
+        try:
+            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+                restored = checkpointer.restore(self._path(step), args=args)
+            meta, arrays = restored.meta, [np.asarray(leaf) for leaf in restored.state]
+            saved = {entry.pop("name"): entry for entry in meta["leaves"]}
+            facts, version = meta["facts"], meta["format"]
+        except Exception as error:  # orbax raises many kinds for a damaged folder
+            raise Damaged(str(error).splitlines()[0] if str(error) else repr(error)) from error
+        if version != FORMAT:
+            raise InputError(
+                f"{self._path(step)}: checkpoint format {version}; this gan_jax reads {FORMAT}"
+            )
+        for (name, expected), leaf in zip(saved.items(), arrays, strict=False):
+            if _describe(leaf) != expected:
+                raise Damaged(f"{name} is not what was saved")
+        if len(arrays) != len(saved):
+            raise Damaged(f"{len(arrays)} arrays of {len(saved)}")
+        self._check_template(step, saved, template)
+        return _fill(template, arrays), facts
+
+    def _check_template(self, step: int, saved: dict[str, Any], template: GANState) -> None:
+        wanted = {
+            name: {"shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+            for name, leaf in _leaves(template).items()
+        }
+        for name in sorted(wanted.keys() | saved.keys()):
+            entry = saved.get(name)
+            found = entry and {"shape": entry["shape"], "dtype": entry["dtype"]}
+            if found != wanted.get(name):
+                raise InputError(
+                    f"{self._path(step)}: {name} is {_words(found)}; "
+                    f"the run's config asks for {_words(wanted.get(name))}"
+                )
+
+    def _path(self, step: int) -> Path:
+        return self.folder / str(step)
+
+
+def _orbax() -> Any:
+    # Imported here, because it takes about as long as everything else before the first step.
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # its progress notes are not the user's
+    return ocp
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _leaves(state: GANState) -> dict[str, Any]:
+    """The leaves by path; a typed key becomes its data."""
+
+    def plain(state: GANState) -> GANState:
+        return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+
+    abstract = isinstance(state.step, jax.ShapeDtypeStruct)
+    state = jax.eval_shape(plain, state) if abstract else jax.device_get(plain(state))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def _fill(template: GANState, arrays: list[np.ndarray]) -> GANState:
+    def leaf(wanted: Any, array: np.ndarray) -> jax.Array:
+        data = jnp.asarray(array)
+        return jax.random.wrap_key_data(data) if _is_key(wanted) else data
+
+    leaves, structure = jax.tree.flatten(template)
+    return jax.tree.unflatten(structure, [leaf(*pair) for pair in zip(leaves, arrays, strict=True)])
+
+
+def _describe(leaf: np.ndarray) -> dict[str, Any]:
+    digest = hashlib.sha256(np.ascontiguousarray(leaf).tobytes()).hexdigest()
+    return {"shape": list(leaf.shape), "dtype": str(leaf.dtype), "sha256": digest}
+
+
+def _words(entry: dict[str, Any] | None) -> str:
+    return f"{entry['dtype']} {entry['shape']}" if entry else "absent"

@@ -1,0 +1,233 @@
+"""Text in, text out: ``gan-jax …`` and ``python -m gan_jax …``.
+
+Whatever can be answered without jax is answered before it is imported: help, mistyped flags,
+unknown recipes, values out of range.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gan_jax.config import Config
+from gan_jax.errors import InputError, lookup
+from gan_jax.recipes import RECIPES, recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gan_jax.train import Outcome
+
+__all__ = ["main"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainFlags:
+    """Train a GAN; leaves pictures, curves and a resumable checkpoint in a run folder."""
+
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None
+    """Values in place of the recipe's; flags replace both."""
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The run's folder; by default runs/<recipe>-<dataset>-<number>."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Where to stop, in passes over the training rows, in place of --steps."""
+    print_config: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the whole config as TOML, and stop."""
+    values: Annotated[Config, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResumeFlags:
+    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """The new total; by default what the run was started with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleFlags:
+    """Draw samples from a run's generator."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    count: Annotated[int, tyro.conf.arg(metavar="N")]
+    """How many."""
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """The same seed draws the same samples."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipesFlags:
+    """List the recipes, or print one whole."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Which one to print as TOML."""
+
+
+def _train(arguments: Sequence[str]) -> int:
+    base = recipe(_flag(arguments, "recipe") or "gan")
+    file = _flag(arguments, "config")
+    if file:
+        base = Config.from_toml(file, base)
+    flags = tyro.cli(
+        TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
+    )
+    config = flags.values
+    config.validate()
+    for field, found, allowed in (
+        ("sample-shape", config.sample_shape, base.sample_shape),
+        ("classes", config.classes, base.classes),
+        (
+            "generator.last-activation",
+            config.generator.last_activation,
+            base.generator.last_activation,
+        ),
+    ):
+        if found != allowed:
+            raise InputError(f"--{field}: {found} cannot be chosen; it comes from the data")
+    if flags.epochs is not None and _flag(arguments, "steps") is not None:
+        raise InputError("--epochs: says where to stop, and so does --steps; give one of them")
+    if flags.print_config:
+        sys.stdout.write(config.to_toml())
+        return 0
+    console = _console()
+
+    from gan_jax.train import train
+
+    return _close(train(config, flags.run_dir, epochs=flags.epochs, console=console), console)
+
+
+def _resume(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(ResumeFlags, prog="gan-jax resume", args=arguments)
+    _check_run(flags.run)
+    console = _console()
+
+    from gan_jax.train import resume
+
+    return _close(resume(flags.run, flags.steps, console=console), console)
+
+
+def _sample(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
+    _check_run(flags.run)
+
+    from gan_jax.sampling import check_output, sample_run, write_samples
+
+    check_output(flags.output)
+    samples = sample_run(flags.run, flags.count, flags.seed)
+    write_samples(samples, flags.output)
+    _console().print(f"{len(samples):,} samples in {flags.output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _recipes(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(RecipesFlags, prog="gan-jax recipes", args=arguments)
+    if flags.name:
+        sys.stdout.write(recipe(flags.name).to_toml())
+        return 0
+    width = max(map(len, RECIPES))
+    for name, entry in RECIPES.items():
+        print(f"{name:{width}}  {entry.summary} ({entry.source})")
+    return 0
+
+
+COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "train": (_train, "train a GAN: pictures, curves, checkpoints in a run folder"),
+    "resume": (_resume, "go on with a run, bit for bit as if it had never stopped"),
+    "sample": (_sample, "draw samples from a run into a .png or .npz file"),
+    "recipes": (_recipes, "list the recipes, or print one"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    0 done, 1 the training diverged, 2 unusable input, 130 and 143 stopped by Ctrl-C and SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    try:
+        run, _ = lookup("command", arguments[0], COMMANDS)
+        return run(arguments[1:])
+    except InputError as error:
+        print(f"gan-jax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before there was anything to save
+        print("gan-jax: stopped", file=sys.stderr)
+        return 130
+
+
+def _usage() -> str:
+    lines = [f"  {name:8} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: gan-jax COMMAND [OPTIONS]",
+            "",
+            "Train generative adversarial networks in JAX. Start with: gan-jax train",
+            "",
+            *lines,
+            "",
+            "gan-jax COMMAND --help tells the options of a command.",
+        ]
+    )
+
+
+def _flag(arguments: Sequence[str], name: str) -> str | None:
+    """The value of a flag that has to be known before the others can be parsed."""
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag == f"--{name}":
+            return value if equals else (list(arguments[index + 1 :]) or [""])[0]
+    return None
+
+
+def _check_run(path: Path) -> None:
+    if not (path / "config.toml").is_file():
+        raise InputError(f"{path}: holds no run (there is no config.toml in it)")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def _close(outcome: "Outcome", console: "Console") -> int:
+    """Say how it ended, where everything is and what to run next."""
+    run = outcome.run
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    if outcome.diverged:
+        say(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
+        kept = run.checkpoints.steps()
+        say(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
+        say("  try                a lower learning rate, or a penalty (see gan-jax train --help)")
+        return 1
+    if outcome.signal is not None:
+        say(f"stopped at step {outcome.step:,}; saved in {run.path}")
+        say(f"  go on              gan-jax resume {run.path}")
+        return 128 + outcome.signal
+    pictures = run.sample_paths()
+    say(f"done: {outcome.step:,} steps, all in {run.path}")
+    say(f"  last picture       {pictures[-1] if pictures else 'none'}")
+    say(f"  how it learned     {run.animation_path}")
+    say(f"  curves             {run.curves_path}")
+    say("next:")
+    say(f"  more samples       gan-jax sample {run.path} --count 400 --output samples.png")
+    say(f"  train on           gan-jax resume {run.path} --steps {2 * outcome.step}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What a training says while it runs: a live line on a terminal, else a plain one at times."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+__all__ = ["Progress"]
+
+_LIVE_SECONDS = 0.2  # between two looks of the live line
+_PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
+
+
+class Progress:
+    """Use as a context; call `count` after every chunk of steps."""
+
+    def __init__(self, console: Console, stop: int, rows: int):
+        """A progress line.
+
+        Args:
+            console: where to write; a terminal gets the live line.
+            stop: the step that it will stop at.
+            rows: real rows that one step sees.
+        """
+        self._console, self._stop, self._rows = console, stop, rows
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._interval = _LIVE_SECONDS if console.is_terminal else _PLAIN_SECONDS
+        self._marked: tuple[float, int] | None = None  # when and where the clock was started
+        self._seconds = 0.0  # since then
+        self._shown = -math.inf
+        self.rate = 0.0  # steps a second since then
+
+    def __enter__(self) -> "Progress":
+        """Start the live line, on a terminal."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the live line away."""
+        self._live.stop()
+
+    def count(self, step: int) -> None:
+        """Take note of a step reached; the first call, after the compiler, starts the clock."""
+        now = time.perf_counter()
+        if self._marked is None:
+            self._marked = (now, step)
+        self._seconds = now - self._marked[0]
+        if step > self._marked[1]:
+            self.rate = (step - self._marked[1]) / self._seconds
+
+    def timing(self) -> dict[str, float]:
+        """What the clock says, for timing.jsonl."""
+        return {"seconds": round(self._seconds, 4), "steps_per_second": round(self.rate, 3)}
+
+    def due(self) -> bool:
+        """Whether it is time for another look."""
+        return time.perf_counter() - self._shown >= self._interval
+
+    def show(self, step: int, numbers: Mapping[str, Any]) -> None:
+        """Show where the training is, given one step's metrics by name."""
+        self._shown = time.perf_counter()
+        line = self._line(step, numbers)
+        if self._console.is_terminal:
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        else:
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _line(self, step: int, numbers: Mapping[str, Any]) -> str:
+        rate = self.rate
+        parts = [f"step {step:,}/{self._stop:,} {100 * step // self._stop}%"]
+        if rate > 0:
+            parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
+            parts.append(f"{rate * self._rows:,.0f} images/s")
+        share = float(numbers["real_above_fake"])
+        parts.append(f"real told from fake {100 * share:.0f}% (50% = balance)")
+        losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
+        parts.append("losses D {:.2f} G {:.2f}".format(*losses))
+        if rate > 0:
+            parts.append(f"{_duration((self._stop - step) / rate)} left")
+        return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,175 @@
+"""A run: one folder that holds the config, metrics, checkpoints and pictures of one training."""
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax.checkpoints import Checkpoints
+from gan_jax.config import Config
+from gan_jax.errors import InputError
+from gan_jax.gan import GAN, from_config
+from gan_jax.state import GANState
+
+__all__ = ["Run", "load", "new_run_dir"]
+
+
+class Run:
+    """The files of one run, and how they are kept true to its checkpoints."""
+
+    def __init__(self, path: str | Path):
+        """Only names the files; `create` and `open` look at the disk."""
+        self.path = Path(path)
+        self.config_path = self.path / "config.toml"
+        self.metrics_path = self.path / "metrics.jsonl"  # determined by config and step alone
+        self.timing_path = self.path / "timing.jsonl"  # what the clock said
+        self.samples_path = self.path / "samples"
+        self.animation_path = self.path / "training.webp"
+        self.curves_path = self.path / "curves.png"
+        self.checkpoints = Checkpoints(self.path / "checkpoints")
+
+    @classmethod
+    def create(cls, path: str | Path, config: Config) -> "Run":
+        """A new folder for that config.
+
+        Raises:
+            InputError: the folder holds a run already, or cannot be made or written.
+        """
+        run = cls(path)
+        if run.config_path.exists() or run.checkpoints.folder.exists():
+            raise InputError(
+                f"{path}: holds a run already; go on with `gan-jax resume {path}` "
+                "or name another --run-dir"
+            )
+        try:
+            run.samples_path.mkdir(parents=True, exist_ok=True)
+            run.write_config(config)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """A folder that holds a run.
+
+        Raises:
+            InputError: it does not.
+        """
+        run = cls(path)
+        if not run.config_path.is_file():
+            raise InputError(f"{path}: holds no run (there is no config.toml in it)")
+        return run
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; a killed holder frees it.
+
+        Raises:
+            InputError: another process is at it.
+        """
+        with open(self.path / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise InputError(f"{self.path}: {holder} is training here") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {os.uname().nodename}")
+            file.flush()
+            yield
+
+    def read_config(self) -> Config:
+        """The config as it was written."""
+        return Config.from_toml(self.config_path)
+
+    def write_config(self, config: Config) -> None:
+        """Whole or not at all."""
+        partial = self.config_path.with_suffix(".toml.part")
+        partial.write_text(config.to_toml(), encoding="utf-8")
+        partial.replace(self.config_path)
+
+    def sample_path(self, step: int) -> Path:
+        """Where the picture of that step lies; names sort by step."""
+        return self.samples_path / f"step-{step:09d}.png"
+
+    def sample_paths(self) -> list[Path]:
+        """The pictures there are, oldest first."""
+        return sorted(self.samples_path.glob("step-*.png"))
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """One more line of metrics.jsonl."""
+        _append(self.metrics_path, record)
+
+    def append_timing(self, record: Mapping[str, Any]) -> None:
+        """One more line of timing.jsonl."""
+        _append(self.timing_path, record)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, oldest first."""
+        return _read_lines(self.metrics_path)
+
+    def cut_back(self, step: int) -> None:
+        """Drop what was written beyond that step, so that going on from it repeats nothing."""
+        for path in (self.metrics_path, self.timing_path):
+            kept = [record for record in _read_lines(path) if record["step"] <= step]
+            partial = path.with_suffix(".jsonl.part")
+            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
+            partial.replace(path)
+        for picture in self.sample_paths():
+            if int(picture.stem.removeprefix("step-")) > step:
+                picture.unlink()
+
+
+def load(path: str | Path) -> tuple[GAN, GANState]:
+    """Open a finished run: ``gan, state = gan_jax.load(RUN)``.
+
+    Raises:
+        InputError: no run there, or no sound checkpoint in it.
+    """
+    run = Run.open(path)
+    gan = from_config(run.read_config())
+    state, _, _ = run.checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    return gan, state
+
+
+def new_run_dir(config: Config) -> Path:
+    """``runs/<recipe>-<dataset>-<number>``, the first number that is free."""
+    name = f"{config.recipe}-{Path(config.dataset).stem}"
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(_line(record))
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    # JSON has no NaN; `finite: false` beside it says why a value is absent.
+    plain = {k: None if _undefined(v) else v for k, v in record.items()}
+    return json.dumps(plain) + "\n"
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Whole lines only: a process that was killed may have left half of one."""
+    records = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return records

@@ -1,0 +1,301 @@
+"""The host's loop over a run: compile once, then steps, pictures, checkpoints until it stops.
+
+``python -m gan_jax.train`` is ``gan-jax train``.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from rich.console import Console
+
+import gan_jax
+from gan_jax.config import Config
+from gan_jax.data import NAMES, Dataset, Mixture, load
+from gan_jax.data.stream import make_stream
+from gan_jax.errors import InputError
+from gan_jax.gan import from_config
+from gan_jax.loops import advance
+from gan_jax.losses import LOSSES
+from gan_jax.networks import PRECISION
+from gan_jax.progress import Progress
+from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
+from gan_jax.runs import Run, new_run_dir
+from gan_jax.state import GANState, Metrics
+from gan_jax.types import Samples
+
+__all__ = ["Outcome", "resume", "train"]
+
+_PICTURE_IMAGES = 100  # samples on a picture of images
+_PICTURE_POINTS = 2_500  # on a picture of points
+_PICTURE_FOLD = 0x91C7  # sets the fixed latents' key apart from the other draws under the seed
+_CHUNK_SECONDS = 0.5  # how long a signal may wait for the steps under way
+_CHUNK_STEPS = 1_000  # the most steps planned at a time
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    run: Run
+    step: int
+    signal: int | None  # the signal that ended it early
+    diverged: bool  # the metrics of the last step are not finite
+
+
+def train(
+    config: Config,
+    run_dir: str | Path | None = None,
+    *,
+    epochs: int | None = None,
+    console: Console,
+) -> Outcome:
+    """Train a new run.
+
+    Args:
+        config: what to train; sample shape, number of classes and last activation are overwritten
+            with what the data says.
+        run_dir: the run's folder; ``runs/<recipe>-<dataset>-<number>`` by default.
+        epochs: where to stop, in passes over the training rows, in place of the config's steps.
+        console: where to report.
+
+    Raises:
+        InputError: unusable config, data or folder; nothing has been written then.
+    """
+    config.validate()
+    _say(console, _versions())
+    dataset = _load(config, console)
+    config = _fit(config, dataset)
+    if epochs is not None:
+        config = dataclasses.replace(config, steps=_steps(epochs, config, dataset))
+        config.validate()
+    session = _Session(config, dataset, console)
+    run = Run.create(run_dir or new_run_dir(config), config)
+    with run.lock():
+        return session.play(run, jax.jit(session.gan.init)(jax.random.key(config.seed)))
+
+
+def resume(run_dir: str | Path, steps: int | None = None, *, console: Console) -> Outcome:
+    """Go on with a run from its newest sound checkpoint, as if it had never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        steps: the new total; what the run's config says by default.
+        console: where to report.
+
+    Raises:
+        InputError: no run there, nothing left to do, or the data is not what it was.
+    """
+    run = Run.open(run_dir)
+    _say(console, _versions())
+    config = run.read_config()
+    config = dataclasses.replace(config, steps=config.steps if steps is None else steps)
+    config.validate()
+    with run.lock():
+        template = jax.eval_shape(from_config(config).init, jax.random.key(0))
+        state, facts, notes = run.checkpoints.restore(template)
+        for note in notes:
+            _say(console, note)
+        step = int(state.step)
+        if config.steps <= step:
+            raise InputError(
+                f"steps: {config.steps:,} asked, {run.path} has done {step:,}; "
+                "give a larger total with --steps"
+            )
+        dataset = _load(config, console)
+        if facts["data"] != dataset.fingerprint:
+            raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
+        session = _Session(config, dataset, console)
+        run.cut_back(step)
+        run.write_config(config)
+        return session.play(run, state)
+
+
+class _Session:
+    """What one process needs to take a run from one step to another."""
+
+    def __init__(self, config: Config, dataset: Dataset, console: Console):
+        self.config, self.dataset, self.console = config, dataset, console
+        self.gan = from_config(config)
+        self.rows = config.batch_size * config.discriminator_steps
+        # How many steps are planned at a time changes nothing but how often the host looks.
+        self.length = min(config.log_interval, _CHUNK_STEPS)
+        self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
+        self.program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
+        self.draw = jax.jit(self._draw)
+
+    def play(self, run: Run, state: GANState) -> Outcome:
+        """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
+        step, stop, diverged = int(state.step), self.config.steps, False
+        if step == 0:
+            self._picture(run, state, step)
+        chunk = 1  # the first chunk waits for the compiler; the clock starts after it
+        with _signals() as caught, Progress(self.console, stop, self.rows) as progress:
+            while step < stop and not caught and not diverged:
+                count = min(chunk, self._steps_to_event(step))
+                picks = self.stream.picks(step)
+                state, metrics = self.program(state, self.stream.source, picks, count)
+                numbers = _numbers(metrics)  # waits for the device
+                step += count
+                progress.count(step)
+                chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
+                if step % self.config.log_interval == 0:
+                    run.append_metrics({"step": step, **numbers})
+                    run.append_timing({"step": step, **progress.timing()})
+                    diverged = not numbers["finite"]
+                if step % self.config.picture_interval == 0:
+                    self._picture(run, state, step)
+                if step % self.config.checkpoint_interval == 0 and numbers["finite"]:
+                    self._save(run, state)
+                if progress.due() or step == stop:
+                    progress.show(step, numbers)
+            if not diverged:
+                self._save(run, state)
+        if not caught:
+            self._summarise(run)
+        return Outcome(run, step, caught[0] if caught else None, diverged)
+
+    def _steps_to_event(self, step: int) -> int:
+        """How far it is to the next step at which the host has something to do."""
+        config = self.config
+        intervals = (config.log_interval, config.picture_interval, config.checkpoint_interval)
+        return min(config.steps - step, *(interval - step % interval for interval in intervals))
+
+    def _save(self, run: Run, state: GANState) -> None:
+        run.checkpoints.save(state, {"data": self.dataset.fingerprint, "jax": jax.__version__})
+
+    def _draw(self, state: GANState) -> Samples:
+        """Samples from latents that are the same at every step of the run."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), _PICTURE_FOLD)
+        count = _PICTURE_IMAGES if self.dataset.is_image else _PICTURE_POINTS
+        return self.gan.sample(state, key, count)
+
+    def _picture(self, run: Run, state: GANState, step: int) -> None:
+        samples = np.asarray(self.draw(state))
+        if self.dataset.is_image:
+            picture = draw_images(to_uint8(samples))
+        else:
+            picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
+        picture.save(run.sample_path(step))
+
+    def _summarise(self, run: Run) -> None:
+        animate(run.sample_paths(), run.animation_path)
+        config = self.config
+        loss, zero = LOSSES[config.loss], jnp.zeros(1)
+        draw_curves(
+            run.read_metrics(),
+            run.curves_path,
+            title=f"{config.recipe} on {self.dataset.name}",
+            equilibrium=(
+                float(loss.discriminator(zero, zero)[0]),
+                float(loss.generator(zero, zero)[0]),
+            ),
+        )
+
+
+def _versions() -> str:
+    """Device, precision, versions."""
+    device = jax.devices()[0]
+    kind = f"{jax.device_count()} x {device.device_kind}"
+    if device.platform == "cpu":
+        kind = f"cpu, {os.cpu_count()} cores"
+    return (
+        f"gan_jax {gan_jax.__version__} on {kind}; float32, matrix products in "
+        f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
+        f"optax {optax.__version__}"
+    )
+
+
+def _load(config: Config, console: Console) -> Dataset:
+    dataset = load(config.dataset, data_dir=config.data_dir, validation=config.validation)
+    shape = "x".join(map(str, dataset.sample_shape))
+    rows = (
+        "endless rows"
+        if isinstance(dataset.train, Mixture)
+        else f"{len(dataset.train.samples):,} rows"
+    )
+    classes = f", {dataset.classes} classes" if dataset.classes else ""
+    note = f"; {dataset.note}" if dataset.note else ""
+    _say(console, f"{dataset.name}: {rows} of {shape}{classes}{note}")
+    return dataset
+
+
+def _steps(epochs: int, config: Config, dataset: Dataset) -> int:
+    """The first step by which every row has come that many times."""
+    if isinstance(dataset.train, Mixture):
+        raise InputError(f"epochs: {dataset.name} has no end; say where to stop in steps")
+    if epochs < 1:
+        raise InputError(f"epochs: {epochs} is out of range; at least 1 is allowed")
+    return -(
+        -epochs * len(dataset.train.samples) // (config.batch_size * config.discriminator_steps)
+    )
+
+
+def _fit(config: Config, dataset: Dataset) -> Config:
+    """The config with all that comes from the data written into it."""
+    path = Path(config.dataset).expanduser()
+    is_path = config.dataset not in NAMES and path.exists()
+    return dataclasses.replace(
+        config,
+        # Absolute, so that the run finds its data again from another working directory.
+        dataset=str(path.resolve()) if is_path else config.dataset,
+        data_dir=str(Path(config.data_dir).expanduser().resolve()) if config.data_dir else "",
+        sample_shape=dataset.sample_shape,
+        classes=dataset.classes,
+        generator=dataclasses.replace(
+            config.generator, last_activation="tanh" if dataset.is_image else "identity"
+        ),
+    )
+
+
+def _numbers(metrics: Metrics) -> dict[str, Any]:
+    """Plain numbers by name; the device has finished when this returns."""
+    return {
+        name: np.asarray(leaf).item() for name, leaf in jax.device_get(metrics).flatten().items()
+    }
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM is put into the list; a second one acts as if uncaught."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield caught
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def catch(number: int, frame: Any) -> None:
+        del frame
+        caught.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, catch)
+    try:
+        yield caught
+    finally:
+        restore()
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    from gan_jax.cli import main
+
+    sys.exit(main(["train", *sys.argv[1:]]))
