@@ -8,6 +8,7 @@ and the one before it is taken.
 """
 
 import hashlib
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -50,11 +51,10 @@ class Checkpoints:
         if target.exists():  # the same step of the same run is the same state
             return
         leaves = _leaves(state)
-        meta = {
-            "format": FORMAT,
-            "facts": facts,
-            "leaves": [{"name": name, **_describe(leaf)} for name, leaf in leaves.items()],
-        }
+        entries = [{"name": name, **_describe(leaf)} for name, leaf in leaves.items()]
+        # One text, so that the description has a sum of its own.
+        text = json.dumps({"format": FORMAT, "facts": facts, "leaves": entries})
+        meta = {"text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(list(leaves.values())), meta=ocp.args.JsonSave(meta)
         )
@@ -98,22 +98,27 @@ class Checkpoints:
         try:
             with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
                 restored = checkpointer.restore(self._path(step), args=args)
-            meta, arrays = restored.meta, [np.asarray(leaf) for leaf in restored.state]
-            saved = {entry.pop("name"): entry for entry in meta["leaves"]}
-            facts, version = meta["facts"], meta["format"]
+            arrays = [np.asarray(leaf) for leaf in restored.state]
+            text = restored.meta["text"]
+            sound = hashlib.sha256(text.encode()).hexdigest() == restored.meta["sha256"]
         except Exception as error:  # orbax raises many kinds for a damaged folder
             raise Damaged(str(error).splitlines()[0] if str(error) else repr(error)) from error
-        if version != FORMAT:
+        if not sound:
+            raise Damaged("its description is not what was saved")
+        meta = json.loads(text)
+        if meta["format"] != FORMAT:
             raise InputError(
-                f"{self._path(step)}: checkpoint format {version}; this gan_jax reads {FORMAT}"
+                f"{self._path(step)}: checkpoint format {meta['format']}; "
+                f"this gan_jax reads {FORMAT}"
             )
-        for (name, expected), leaf in zip(saved.items(), arrays, strict=False):
-            if _describe(leaf) != expected:
-                raise Damaged(f"{name} is not what was saved")
+        saved = {entry.pop("name"): entry for entry in meta["leaves"]}
         if len(arrays) != len(saved):
             raise Damaged(f"{len(arrays)} arrays of {len(saved)}")
+        for (name, expected), leaf in zip(saved.items(), arrays, strict=True):
+            if _describe(leaf) != expected:
+                raise Damaged(f"{name} is not what was saved")
         self._check_template(step, saved, template)
-        return _fill(template, arrays), facts
+        return _fill(template, arrays), meta["facts"]
 
     def _check_template(self, step: int, saved: dict[str, Any], template: GANState) -> None:
         wanted = {

@@ -158,7 +158,7 @@ class Config:
 
 def _read_record(base: Any, values: Any, path: str) -> Any:
     if not isinstance(values, Mapping):
-        raise InputError(f"{path or 'config'}: {values!r} is not a table of fields")
+        raise InputError(f"{path.rstrip('.') or 'config'}: {values!r} is not a table of fields")
     hints = get_type_hints(type(base), include_extras=True)
     changes = {}
     for name, value in values.items():

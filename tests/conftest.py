@@ -1,0 +1,85 @@
+"""What all tests share: strict JAX flags, a cache of their own, tiny GANs."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
+from gan_jax.gan import GAN, from_config
+from gan_jax.recipes import recipe
+from gan_jax.types import Batch
+
+# [batch, 1] against [batch] is the field's classic silent bug.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED = Path(__file__).parents[2] / "shared"
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "data").is_dir(), reason="needs the data folder beside the checkout"
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Decoded data of the tests, kept apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)
+
+
+def tiny_config(**changes) -> Config:
+    """A GAN of 2-D points that steps in microseconds; every part of the default recipe in it."""
+    base = dataclasses.replace(
+        recipe("gan"),
+        dataset="ring",
+        sample_shape=(2,),
+        batch_size=8,
+        generator=GeneratorConfig(latent_size=3, widths=(8,), last_activation="identity"),
+        discriminator=DiscriminatorConfig(widths=(8,)),
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def tiny_gan(**changes) -> GAN:
+    return from_config(tiny_config(**changes))
+
+
+def random_batch(seed: int, rows: int = 8, shape: tuple[int, ...] = (2,)) -> Batch:
+    return Batch(jax.random.normal(jax.random.key(1000 + seed), (rows, *shape)), None)
+
+
+def stack(batches: list[Batch]) -> Batch:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+
+
+def plain(tree):
+    """Leaves as NumPy arrays, typed keys as their data."""
+
+    def leaf(x):
+        x = jnp.asarray(x)
+        return np.asarray(
+            jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        )
+
+    return [leaf(x) for x in jax.tree.leaves(tree)]
+
+
+def assert_same_bits(found, expected) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(plain(found), plain(expected), strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        assert a.tobytes() == b.tobytes()
+
+
+def assert_close(found, expected, rtol=1e-5, atol=1e-6) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(plain(found), plain(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)

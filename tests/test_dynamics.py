@@ -1,0 +1,217 @@
+"""Dynamics against theory: Dirac-GAN, the plain two-pass definition, isolation of the players."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import assert_close, assert_same_bits, random_batch, tiny_gan
+
+from gan_jax.dynamics import alternating
+from gan_jax.errors import InputError
+from gan_jax.gan import build
+from gan_jax.losses import LOSSES, wasserstein
+from gan_jax.networks import Network
+from gan_jax.penalties import PENALTIES
+from gan_jax.state import GANState
+from gan_jax.types import Batch
+
+
+def dirac_gan(*, rate: float, gamma: float, loss=wasserstein, discriminator_steps: int = 1):
+    """One parameter each (arXiv:1801.04406 §2): data at 0, G = theta, D(x) = psi * x."""
+    return build(
+        generator=Network(
+            init=lambda key: jnp.ones(()),
+            apply=lambda theta, latents, labels, key: jnp.broadcast_to(theta, (len(latents), 1)),
+        ),
+        discriminator=Network(
+            init=lambda key: jnp.ones(()),
+            apply=lambda psi, samples, labels, key: psi * samples[:, 0],
+        ),
+        loss=loss,
+        penalties={"r1": (PENALTIES["r1"], gamma)},
+        generator_optimizer=optax.sgd(rate),
+        discriminator_optimizer=optax.sgd(rate),
+        draw_latents=1,
+        dynamics=alternating(discriminator_steps),
+    )
+
+
+def players(state: GANState) -> np.ndarray:
+    return np.array([state.discriminator.params, state.generator.params])
+
+
+def dirac_matrix(rate: float, gamma: float, discriminator_steps: int) -> np.ndarray:
+    """(psi, theta) -> (psi, theta) of one step.
+
+    The discriminator ascends psi * (0 - theta) - gamma/2 * psi^2, then the generator ascends
+    psi * theta on the new psi.
+    """
+    discriminator = np.array([[1 - rate * gamma, -rate], [0, 1]])
+    generator = np.array([[1, 0], [rate, 1]])
+    return generator @ np.linalg.matrix_power(discriminator, discriminator_steps)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.7])
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+def test_dirac_gan_is_a_matrix_power(gamma, discriminator_steps, key):
+    rate, steps = 0.1, 200
+    gan = dirac_gan(rate=rate, gamma=gamma, discriminator_steps=discriminator_steps)
+    batch = Batch(jnp.zeros((6, 1)))
+    state, _ = jax.lax.scan(
+        lambda state, _: gan.train_step(state, batch), gan.init(key), length=steps
+    )
+    matrix = dirac_matrix(rate, gamma, discriminator_steps)
+    expected = np.linalg.matrix_power(matrix, steps) @ [1.0, 1.0]
+    np.testing.assert_allclose(players(state), expected, atol=2e-5)
+
+
+def test_dirac_gan_converges_only_with_a_penalty():
+    # |eigenvalues| = 1 without R1, < 1 with it: the theorem that the penalties exist for.
+    without, with_r1 = (
+        np.abs(np.linalg.eigvals(dirac_matrix(0.1, gamma, 1))) for gamma in (0.0, 0.7)
+    )
+    np.testing.assert_allclose(without, 1.0, atol=1e-12)
+    assert with_r1.max() < 1.0
+    state = dirac_gan(rate=0.1, gamma=0.0).init(jax.random.key(0))
+    step = jax.jit(dirac_gan(rate=0.1, gamma=0.0).train_step)
+    radii = []
+    for _ in range(500):
+        state, _ = step(state, Batch(jnp.zeros((4, 1))))
+        radii.append(np.linalg.norm(players(state)))
+    assert min(radii[-100:]) > 0.9  # it circles for ever
+
+
+def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch):
+    """The definition, without sharing anything: every loss from latents and parameters anew."""
+    game = gan.game
+    step_key = jax.random.fold_in(state.key, state.step)
+    parts = jax.tree.map(lambda x: x.reshape(config_steps, -1, *x.shape[1:]), batch)
+    discriminator, d_state = state.discriminator.params, state.discriminator.opt_state
+
+    def round_of(generator_params, index):
+        latent_key, generator_key, round_key = jax.random.split(
+            jax.random.fold_in(step_key, index), 3
+        )
+        real = jax.tree.map(lambda x: x[index], parts)
+        latents = game.draw_latents(latent_key, len(real.samples))
+        fake = game.generate(generator_params, latents, real.labels, generator_key)
+        from gan_jax.game import Round
+
+        return Round(
+            real, Batch(fake, real.labels), latents, round_key, state.step, state.hyperparameters
+        )
+
+    for index in range(config_steps):
+        round = round_of(state.generator.params, index)
+        loss, gradient = jax.value_and_grad(lambda p, r=round: game.discriminator_loss(p, r)[0])(
+            discriminator
+        )
+        updates, d_state = optimizers[1].update(gradient, d_state, discriminator)
+        discriminator = optax.apply_updates(discriminator, updates)
+
+    def generator_objective(params):
+        return game.generator_loss(discriminator, round_of(params, config_steps - 1))[0]
+
+    g_loss, gradient = jax.value_and_grad(generator_objective)(state.generator.params)
+    updates, _ = optimizers[0].update(gradient, state.generator.opt_state, state.generator.params)
+    return discriminator, optax.apply_updates(state.generator.params, updates), loss, g_loss
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sharing_work_changes_nothing(loss, discriminator_steps, key):
+    from gan_jax.optimizers import make_optimizer
+    from conftest import tiny_config
+
+    config = tiny_config(loss=loss, discriminator_steps=discriminator_steps)
+    gan = tiny_gan(loss=loss, discriminator_steps=discriminator_steps)
+    optimizers = (
+        make_optimizer("generator", config.generator_optimizer, config.decay),
+        make_optimizer("discriminator", config.discriminator_optimizer, config.decay),
+    )
+    state, batch = gan.init(key), random_batch(0, 8 * discriminator_steps)
+    shared, metrics = jax.jit(gan.train_step)(state, batch)
+    discriminator, generator, d_loss, g_loss = plain_step(
+        gan, discriminator_steps, optimizers, state, batch
+    )
+    assert_close(shared.discriminator.params, discriminator)
+    assert_close(shared.generator.params, generator)
+    assert_close((metrics.discriminator_loss, metrics.generator_loss), (d_loss, g_loss))
+
+
+@pytest.mark.parametrize("frozen", ["generator", "discriminator"])
+def test_each_player_moves_only_its_own_parameters(frozen, key):
+    optimizers = {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.1)}
+    optimizers[frozen] = optax.set_to_zero()
+    gan = build(
+        generator=Network(lambda key: jnp.ones(2), lambda p, z, labels, key: z + p[None]),
+        discriminator=Network(
+            lambda key: jnp.ones(2), lambda p, x, labels, key: jnp.tanh(x) @ p
+        ),
+        loss=LOSSES["relativistic"],
+        penalties={name: (penalty, 1.0) for name, penalty in PENALTIES.items()},
+        generator_optimizer=optimizers["generator"],
+        discriminator_optimizer=optimizers["discriminator"],
+        draw_latents=2,
+    )
+    before = gan.init(key)
+    after, _ = gan.train_step(before, random_batch(0))
+    moving = {"generator": "discriminator", "discriminator": "generator"}[frozen]
+    assert_same_bits(getattr(after, frozen).params, getattr(before, frozen).params)
+    assert (getattr(after, moving).params != getattr(before, moving).params).all()
+
+
+def test_later_rounds_see_later_rows(key):
+    # Three discriminator steps see the three thirds of the batch, and the generator the last.
+    gan = tiny_gan(discriminator_steps=3)
+    state, batch = gan.init(key), random_batch(0, 24)
+    reordered = Batch(batch.samples.reshape(3, 8, 2)[jnp.array([1, 0, 2])].reshape(24, 2))
+    shuffled_within = Batch(batch.samples.reshape(3, 8, 2)[:, ::-1].reshape(24, 2))
+    after = gan.train_step(state, batch)[0]
+    for other in (reordered, shuffled_within):
+        assert (
+            np.abs(
+                gan.train_step(state, other)[0].discriminator.params["body"]["Dense_0"]["kernel"]
+                - after.discriminator.params["body"]["Dense_0"]["kernel"]
+            ).max()
+            > 1e-6
+        )
+
+
+def test_rows_must_divide(key):
+    gan = tiny_gan(discriminator_steps=3)
+    with pytest.raises(InputError, match="batch: 8 rows; 3 discriminator steps need a multiple"):
+        gan.train_step(gan.init(key), random_batch(0, 8))
+
+
+def test_gradient_through_discriminator_steps(key):
+    # d(final discriminator loss)/d(learning rate), through 3 moves, against central differences.
+    with jax.enable_x64(True):
+        def outcome(log_rate):
+            rate = jnp.exp(log_rate)
+            gan = build(
+                generator=Network(
+                    lambda key: jnp.full((2,), 0.5, jnp.float64),
+                    lambda p, z, labels, key: z * p[None],
+                ),
+                discriminator=Network(
+                    lambda key: jnp.full((2,), 0.3, jnp.float64),
+                    lambda p, x, labels, key: jnp.tanh(x) @ p,
+                ),
+                loss=LOSSES["non_saturating"],
+                penalties={"r1": (PENALTIES["r1"], 1.0)},
+                generator_optimizer=optax.sgd(rate),
+                discriminator_optimizer=optax.sgd(rate),
+                draw_latents=lambda key, n: jax.random.normal(key, (n, 2), jnp.float64),
+                dynamics=alternating(3),
+            )
+            batch = Batch(jnp.linspace(-1, 2, 24, dtype=jnp.float64).reshape(12, 2))
+            _, metrics = gan.train_step(gan.init(jax.random.key(0)), batch)
+            return metrics.generator_loss
+
+        at, step = jnp.log(0.3), 1e-5
+        slope = jax.grad(outcome)(at)
+        difference = (outcome(at + step) - outcome(at - step)) / (2 * step)
+        np.testing.assert_allclose(slope, difference, rtol=1e-6)
+        assert abs(slope) > 1e-3

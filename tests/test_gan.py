@@ -1,0 +1,317 @@
+"""`GAN`: the protocol every combination keeps, and what a step reports."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
+
+from gan_jax.config import OptimizerConfig
+from gan_jax.errors import InputError
+from gan_jax.gan import build, from_config
+from gan_jax.losses import LOSSES
+from gan_jax.networks import Network
+from gan_jax.penalties import PENALTIES
+from gan_jax.recipes import RECIPES, recipe
+from gan_jax.types import Batch, Judgement
+
+PAIRS = list(itertools.product(LOSSES, [*PENALTIES, None]))
+
+
+@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+def test_protocol(loss, penalty, key):
+    gan = tiny_gan(loss=loss, penalties={penalty: 1.0} if penalty else {})
+    state = gan.init(key)
+    step = jax.jit(gan.train_step)
+    for seed in range(3):
+        state, metrics = step(state, random_batch(seed))
+    assert metrics.finite and state.step == 3
+    assert all(np.isfinite(leaf).all() for leaf in plain(state.generator))
+    samples = gan.sample(state, key, 5)
+    assert samples.shape == (5, 2) and np.isfinite(samples).all()
+    assert set(metrics.penalties) == ({penalty} if penalty else set())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_make_images(name, key):
+    config = recipe(name)
+    gan = from_config(config)
+    state = jax.eval_shape(gan.init, key)
+    batch = Batch(jax.ShapeDtypeStruct((config.batch_size, 28, 28, 1), jnp.float32), None)
+    after, _ = jax.eval_shape(gan.train_step, state, batch)
+    assert after == state
+    images = gan.sample(gan.init(key), key, 3)
+    assert images.shape == (3, 28, 28, 1)
+    assert np.abs(images).max() <= 1.0
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 2])
+def test_step_is_a_fixed_point_of_the_state_type(discriminator_steps, key):
+    gan = tiny_gan(discriminator_steps=discriminator_steps)
+    state = gan.init(key)
+    after, _ = gan.train_step(state, random_batch(0, 8 * discriminator_steps))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
+        assert a.aval == b.aval  # shape, dtype and weak type
+
+
+def test_second_call_does_not_recompile(key):
+    gan = tiny_gan()
+    step = jax.jit(gan.train_step)
+    state, _ = step(gan.init(key), random_batch(0))
+    step(state, random_batch(1))
+    assert step._cache_size() == 1  # type: ignore
+
+
+def test_init_may_be_donated(key):
+    gan = tiny_gan()
+    state = gan.init(key)
+    buffers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) if leaf.ndim]
+    assert len(set(buffers)) == len(buffers)
+    step = jax.jit(gan.train_step, donate_argnums=0)
+    for seed in range(3):
+        state, _ = step(state, random_batch(seed))
+    assert jax.random.key_data(key).shape == (2,)  # the argument is still alive
+
+
+def test_metrics_against_their_definitions(key):
+    config = tiny_config(loss="non_saturating", penalties={"r1": 3.0})
+    gan = from_config(config)
+    state, batch = gan.init(key), random_batch(0)
+    _, metrics = gan.train_step(state, batch)
+
+    latent_key, generator_key, _ = jax.random.split(
+        jax.random.fold_in(jax.random.fold_in(state.key, 0), 0), 3
+    )
+    latents = gan.game.draw_latents(latent_key, 8)
+    fake = gan.game.generate(state.generator.params, latents, None, generator_key)
+    body = state.discriminator.params["body"]
+
+    def logits(x):
+        h = np.asarray(x) @ np.asarray(body["Dense_0"]["kernel"]) + np.asarray(
+            body["Dense_0"]["bias"]
+        )[None]
+        h = np.where(h > 0, h, 0.2 * h)
+        return (h @ np.asarray(body["Dense_1"]["kernel"]))[:, 0] + np.asarray(
+            body["Dense_1"]["bias"]
+        )
+
+    r, f = logits(batch.samples), logits(fake)
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    value = np.mean(np.log(sigmoid(r)) + np.log(1 - sigmoid(f)))
+    expected = {
+        "real_logits": r.mean(),
+        "fake_logits": f.mean(),
+        "real_above_fake": (r > f).mean(),
+        "real_probability": sigmoid(r).mean(),
+        "fake_probability": sigmoid(f).mean(),
+        "value": value,
+        "discriminator_loss": -value + 1.5 * metrics.penalties["r1"],
+    }
+    for name, number in expected.items():
+        np.testing.assert_allclose(getattr(metrics, name), number, rtol=1e-4)
+    names = set(metrics.flatten())
+    assert names == {
+        *expected,
+        "penalties.r1",
+        "generator_loss",
+        "discriminator_gradient_norm",
+        "generator_gradient_norm",
+        "finite",
+    }
+
+
+@pytest.mark.parametrize("loss", ["least_squares", "hinge", "wasserstein", "relativistic"])
+def test_no_probability_where_the_loss_defines_none(loss, key):
+    gan = tiny_gan(loss=loss)
+    _, metrics = gan.train_step(gan.init(key), random_batch(0))
+    assert metrics.real_probability is metrics.fake_probability is metrics.value is None
+    assert "value" not in metrics.flatten()
+
+
+def test_equilibrium_is_where_the_theory_says(key):
+    # A blind discriminator: D(x) = 1/2, V = -log 4, and nothing told apart by more than chance.
+    gan = build(
+        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+        discriminator=Network(lambda key: jnp.zeros(2), lambda p, x, labels, key: x @ p),
+        loss=LOSSES["minimax"],
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=2,
+    )
+    _, metrics = gan.train_step(gan.init(key), random_batch(0))
+    np.testing.assert_allclose(metrics.value, -np.log(4), rtol=1e-6)
+    np.testing.assert_allclose(metrics.real_probability, 0.5)
+    np.testing.assert_allclose(metrics.discriminator_loss, 2 * np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["data", "penalty weight"])
+def test_finite_notices(where, key):
+    gan = tiny_gan()
+    state, batch = gan.init(key), random_batch(0)
+    assert gan.train_step(state, batch)[1].finite
+    if where == "data":
+        batch = Batch(batch.samples.at[3, 1].set(jnp.nan))
+    else:
+        weights = state.hyperparameters | {"penalties.r1": jnp.asarray(jnp.inf)}
+        state = state.replace(hyperparameters=weights)
+    assert not gan.train_step(state, batch)[1].finite
+
+
+def test_average_forgets_as_it_says(key):
+    gan = tiny_gan(average_decay=0.5)
+    state = gan.init(key)
+    average = plain(state.average)
+    for step in range(20):
+        state, _ = gan.train_step(state, random_batch(step))
+        keep = min(0.5, (1 + step) / (10 + step))
+        average = [
+            keep * old + (1 - keep) * new
+            for old, new in zip(average, plain(state.generator.params), strict=True)
+        ]
+    for found, expected in zip(plain(state.average), average, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_average_the_generator_itself_samples(key):
+    gan = tiny_gan(average_decay=0.0)
+    state, _ = gan.train_step(gan.init(key), random_batch(0))
+    assert_close(state.average, state.generator.params, rtol=0, atol=0)
+
+
+def test_hyperparameters_are_leaves_of_the_state(key):
+    gan = tiny_gan(penalties={"r1": 2.0})
+    state = gan.init(key)
+    assert {k: float(v) for k, v in state.hyperparameters.items()} == {
+        "penalties.r1": 2.0,
+        "average_decay": pytest.approx(0.999),
+    }
+    louder = state.replace(
+        hyperparameters=state.hyperparameters | {"penalties.r1": jnp.float32(4.0)}
+    )
+    quiet, loud = (gan.train_step(s, random_batch(0))[1] for s in (state, louder))
+    gained = loud.discriminator_loss - quiet.discriminator_loss
+    np.testing.assert_allclose(gained, quiet.penalties["r1"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", ["constant", "cosine"])
+def test_learning_rate_in_the_state_is_the_peak(shape, key):
+    rate = OptimizerConfig(name="sgd", learning_rate=0.1)
+    config = tiny_config(generator_optimizer=rate, discriminator_optimizer=rate)
+    config = dataclasses.replace(config, decay=dataclasses.replace(config.decay, shape=shape, horizon=4))
+    gan = from_config(config)
+    state = gan.init(key)
+    moved = []
+    for step in range(5):
+        gradient_norm = None
+        before = plain(state.generator.params)
+        state, metrics = gan.train_step(state, random_batch(step))
+        gradient_norm = metrics.generator_gradient_norm
+        change = np.sqrt(
+            sum(np.sum((a - b) ** 2) for a, b in zip(plain(state.generator.params), before, strict=True))
+        )
+        moved.append(change / gradient_norm)
+        assert state.generator.opt_state.hyperparams["learning_rate"] == np.float32(0.1)
+    factors = {"constant": np.ones(5), "cosine": (1 + np.cos(np.pi * np.arange(5) / 4)) / 2}
+    np.testing.assert_allclose(moved, 0.1 * factors[shape], rtol=1e-3, atol=1e-6)
+
+
+def test_steps_differ_by_key_and_step_alone(key):
+    gan = tiny_gan()
+    state, batch = gan.init(key), random_batch(0)
+    once, again = (gan.train_step(state, batch)[1] for _ in range(2))
+    later = gan.train_step(state.replace(step=state.step + 1), batch)[1]
+    other = gan.train_step(state.replace(key=jax.random.key(5)), batch)[1]
+    assert once.fake_logits == again.fake_logits
+    assert once.fake_logits != later.fake_logits != other.fake_logits
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        lambda x: x[:, :1],
+        lambda x: jnp.sum(x),
+        lambda x: Judgement(x[:, :1], {}),
+    ],
+    ids=["column", "scalar", "judgement column"],
+)
+def test_logits_must_have_rank_one(output, key):
+    gan = build(
+        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+        discriminator=Network(lambda key: jnp.zeros(2), lambda p, x, labels, key: output(x)),
+        loss=LOSSES["minimax"],
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=2,
+    )
+    with pytest.raises(InputError, match=r"logits have shape .*; one logit a row is allowed"):
+        gan.train_step(gan.init(key), random_batch(0))
+
+
+def test_labels_reach_both_players(key):
+    seen = {}
+
+    def generate(params, latents, labels, key):
+        seen["generator"] = labels
+        return latents + params[None]
+
+    def judge(params, samples, labels, key):
+        seen.setdefault("discriminator", []).append(labels)
+        return samples @ params
+
+    gan = build(
+        generator=Network(lambda key: jnp.zeros(2), generate),
+        discriminator=Network(lambda key: jnp.ones(2), judge),
+        loss=LOSSES["minimax"],
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=2,
+    )
+    labels = jnp.arange(8)
+    gan.train_step(gan.init(key), Batch(random_batch(0).samples, labels))
+    assert (seen["generator"] == labels).all()
+    assert all((each == labels).all() for each in seen["discriminator"])
+    gan.sample(gan.init(key), key, 3, jnp.array([7, 8, 9]))
+    assert (seen["generator"] == jnp.array([7, 8, 9])).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "hing"}, "loss: 'hing' is not one of .*; did you mean 'hinge'?"),
+        ({"penalties": {"r3": 1.0}}, "penalties: 'r3' is not one of r1, r2, wgan_gp"),
+        (
+            {"generator_optimizer": OptimizerConfig(name="adamm")},
+            "generator_optimizer.name: 'adamm' is not one of",
+        ),
+        ({"batch_size": 0}, "batch_size: 0 is out of range"),
+    ],
+)
+def test_from_config_names_what_is_wrong(changes, message):
+    with pytest.raises(InputError, match=message):
+        tiny_gan(**changes)
+
+
+def test_concept_is_the_tutorial(key):
+    # 784-128-1 against 100-128-784, PyTorch's initial values, Adam 0.01 with its defaults.
+    config = recipe("concept")
+    gan = from_config(config)
+    shapes = jax.tree.map(lambda x: x.shape, jax.eval_shape(gan.init, key))
+    assert shapes.generator.params["body"] == {
+        "Dense_0": {"kernel": (100, 128), "bias": (128,)},
+        "Dense_1": {"kernel": (128, 784), "bias": (784,)},
+    }
+    assert shapes.discriminator.params["body"] == {
+        "Dense_0": {"kernel": (784, 128), "bias": (128,)},
+        "Dense_1": {"kernel": (128, 1), "bias": (1,)},
+    }
+    adam = OptimizerConfig(name="adam", learning_rate=0.01, b1=0.9, b2=0.999, epsilon=1e-8)
+    assert config.generator_optimizer == config.discriminator_optimizer == adam
+    assert (config.batch_size, config.discriminator_steps, config.penalties) == (100, 1, {})
+    assert (config.generator.activation, config.generator.last_activation) == ("relu", "tanh")
+    assert config.generator.initializer == config.discriminator.initializer == "uniform_fan_in"
+    assert config.decay.shape == "constant" and config.average_decay == 0.0

@@ -1,0 +1,99 @@
+"""Loops: however the steps are run, and however many GANs at once, they are the same steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_close, assert_same_bits, plain, random_batch, stack, tiny_gan
+
+from gan_jax.loops import advance, population, scan_steps
+
+STEPS = 7
+BATCHES = [random_batch(seed) for seed in range(STEPS)]
+
+
+def by_hand(gan, state):
+    step = jax.jit(gan.train_step)
+    for batch in BATCHES:
+        state, metrics = step(state, batch)
+    return state, metrics
+
+
+def take(source, pick):
+    return jax.tree.map(lambda x: x[pick], source)
+
+
+def test_scan_is_the_loop(key):
+    gan = tiny_gan()
+    state, metrics = by_hand(gan, gan.init(key))
+    scanned, all_metrics = jax.jit(scan_steps, static_argnums=0)(
+        gan.train_step, gan.init(key), stack(BATCHES)
+    )
+    assert_close(scanned, state)
+    assert all_metrics.generator_loss.shape == (STEPS,)
+    assert_close(jax.tree.map(lambda x: x[-1], all_metrics), metrics)
+
+
+def test_advance_is_the_loop(key):
+    gan = tiny_gan()
+    state, metrics = by_hand(gan, gan.init(key))
+    program = jax.jit(advance(gan.train_step, take))
+    found, last = program(gan.init(key), stack(BATCHES), jnp.arange(STEPS), STEPS)
+    assert_close(found, state)
+    assert_close(last, metrics)
+
+
+def test_advance_gives_the_same_bits_wherever_it_stops(key):
+    gan = tiny_gan()
+    program = jax.jit(advance(gan.train_step, take))
+    source = stack(BATCHES)
+    whole, whole_metrics = program(gan.init(key), source, jnp.arange(STEPS), STEPS)
+    for stop in range(1, STEPS):
+        state, _ = program(gan.init(key), source, jnp.arange(STEPS), stop)
+        picks = (jnp.arange(STEPS) + stop) % STEPS
+        state, metrics = program(state, source, picks, STEPS - stop)
+        assert_same_bits(state, whole)
+        assert_same_bits(metrics, whole_metrics)
+    assert program._cache_size() == 1  # type: ignore
+
+
+def test_member_of_a_population_is_a_gan_alone(key):
+    gan = tiny_gan()
+    many = population(gan)
+    keys = jax.random.split(key, 3)
+    states = many.init(keys)
+    step = jax.jit(many.train_step)
+    for batch in BATCHES:
+        states, metrics = step(states, batch)
+    samples = many.sample(states, key, 4)
+    assert samples.shape == (3, 4, 2)
+    for member in range(3):
+        alone, alone_metrics = by_hand(gan, gan.init(keys[member]))
+        assert_close(jax.tree.map(lambda x, m=member: x[m], states), alone)
+        assert_close(jax.tree.map(lambda x, m=member: x[m], metrics), alone_metrics)
+        np.testing.assert_allclose(samples[member], gan.sample(alone, key, 4), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(samples[0], samples[1])
+
+
+def test_a_sweep_over_rates_is_a_population(key):
+    from gan_jax.config import OptimizerConfig
+
+    gan = tiny_gan()
+    states = population(gan).init(jnp.stack([key, key]))
+    rates = jnp.array([1e-3, 1e-2])
+    states.generator.opt_state.hyperparams["learning_rate"] = rates
+    states, _ = population(gan).train_step(states, BATCHES[0])
+    for member, rate in enumerate([1e-3, 1e-2]):
+        alone = tiny_gan(generator_optimizer=OptimizerConfig(learning_rate=rate))
+        state, _ = alone.train_step(alone.init(key), BATCHES[0])
+        found = jax.tree.map(lambda x, m=member: x[m], states.generator.params)
+        assert_close(found, state.generator.params)
+
+
+@pytest.mark.parametrize("loss", ["relativistic", "wasserstein"])
+def test_scan_inside_a_population(loss, key):
+    gan = tiny_gan(loss=loss)
+    many = population(gan)
+    states, _ = scan_steps(many.train_step, many.init(jax.random.split(key, 2)), stack(BATCHES))
+    assert states.step.tolist() == [STEPS, STEPS]
+    assert all(np.isfinite(leaf).all() for leaf in plain(states.generator))

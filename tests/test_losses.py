@@ -1,0 +1,111 @@
+"""Losses against hand-computed constants, at their equilibria, and far out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from gan_jax.losses import LOSSES
+
+# The vectors and constants that TF-GAN's own tests use (its discriminator without smoothing).
+REAL = jnp.array([-5.0, 1.4, 12.5, 2.7])
+FAKE = jnp.array([10.0, 4.4, -5.5, 3.6])
+LOG2 = np.log(2.0)
+
+CONSTANTS = {  # name: (discriminator, generator), means over the vectors
+    # log(1 - sigmoid(f)) = -softplus(f): mean of -(10.0000454, 4.4122, 0.0040785, 3.6269567)
+    "minimax": (5.83386589, -4.51082088),
+    "non_saturating": (5.83386589, 1.38582088),
+    "least_squares": (41.73375, 17.69625),
+    "hinge": (6.75, -3.125),
+    "wasserstein": (0.225, -3.125),
+    # mean of softplus(15, 3, -18, 0.9) = (15.0000003, 3.0485874, 1.5e-8, 1.2411539); of -(...)
+    "relativistic": (4.82243539, 4.59743539),
+}
+AT_ZERO = {
+    "minimax": (2 * LOG2, -LOG2),
+    "non_saturating": (2 * LOG2, LOG2),
+    "least_squares": (0.5, 0.5),
+    "hinge": (2.0, 0.0),
+    "wasserstein": (0.0, 0.0),
+    "relativistic": (LOG2, LOG2),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_constants(name):
+    loss = LOSSES[name]
+    found = (jnp.mean(loss.discriminator(REAL, FAKE)), jnp.mean(loss.generator(REAL, FAKE)))
+    np.testing.assert_allclose(found, CONSTANTS[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_where_both_logits_are_zero(name):
+    zero = jnp.zeros(3)
+    found = (LOSSES[name].discriminator(zero, zero), LOSSES[name].generator(zero, zero))
+    for values, expected in zip(found, AT_ZERO[name], strict=True):
+        assert values.shape == (3,)
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("real", [-1e4, 0.3, 1e4])
+@pytest.mark.parametrize("fake", [-1e4, -0.2, 1e4])
+def test_finite_far_out(name, real, fake):
+    for player in ("discriminator", "generator"):
+        loss = getattr(LOSSES[name], player)
+        value, gradient = jax.value_and_grad(
+            lambda pair, loss=loss: jnp.sum(loss(pair[0], pair[1]))
+        )((jnp.array([real]), jnp.array([fake])))
+        assert np.isfinite([value, *np.ravel(gradient)]).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_against_differences(name):
+    with jax.enable_x64(True):
+        pair = (jnp.array([-1.3, 0.4, 2.1]), jnp.array([0.7, -0.6, 1.2]))
+        for player in ("discriminator", "generator"):
+            check_grads(getattr(LOSSES[name], player), pair, order=1)
+
+
+@pytest.mark.parametrize("name", ["minimax", "non_saturating"])
+def test_optimal_logit_is_log_density_ratio(name):
+    # Where real has density p and fake q, the pointwise objective p*l(D=1) + q*l(D=0) is
+    # stationary at D = p / (p + q), that is at the logit log p/q.
+    p, q = 0.7, 0.2
+
+    def objective(logit):
+        silent = jnp.array([-1e4]), jnp.array([1e4])
+        real_part = LOSSES[name].discriminator(logit[None], silent[0])[0]
+        fake_part = LOSSES[name].discriminator(silent[1], logit[None])[0]
+        return p * real_part + q * fake_part
+
+    assert abs(jax.grad(objective)(jnp.log(p / q))) < 1e-6
+    assert abs(jax.grad(objective)(jnp.log(p / q) + 0.1)) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["minimax", "non_saturating"])
+def test_probability_is_the_sigmoid(name):
+    probability = LOSSES[name].probability
+    assert probability is not None
+    np.testing.assert_allclose(
+        probability(jnp.array([0.0, jnp.log(3.0)])), [0.5, 0.75], rtol=1e-6
+    )
+
+
+def test_saturation():
+    # A discriminator that is sure leaves the minimax generator without a gradient, not the other.
+    sure = jnp.array([-20.0])
+    slope = {
+        name: float(jax.grad(lambda f, name=name: LOSSES[name].generator(f, f)[0])(sure)[0])
+        for name in ("minimax", "non_saturating")
+    }
+    assert abs(slope["minimax"]) < 1e-8
+    assert slope["non_saturating"] == pytest.approx(-1.0)
+
+
+def test_relativistic_sees_only_differences():
+    loss = LOSSES["relativistic"]
+    for function in (loss.discriminator, loss.generator):
+        np.testing.assert_allclose(function(REAL, FAKE), function(REAL + 7, FAKE + 7), rtol=1e-5)

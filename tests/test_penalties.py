@@ -1,0 +1,91 @@
+"""Penalties in closed form, for critics whose gradients are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.penalties import PENALTIES
+from gan_jax.types import Batch, Judgement
+
+WEIGHTS = jnp.array([3.0, -4.0])  # norm 5
+MATRIX = jnp.array([[2.0, 1.0], [1.0, -3.0]])
+REAL = Batch(jnp.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]]))
+FAKE = Batch(jnp.array([[-1.0, 1.0], [2.0, 2.0], [0.0, 0.0]]))
+
+
+def linear(samples, labels):
+    return Judgement(samples @ WEIGHTS, {})
+
+
+def quadratic(samples, labels):
+    return Judgement(0.5 * jnp.sum(samples * (samples @ MATRIX), axis=1), {})
+
+
+def flat(samples, labels):
+    return Judgement(jnp.zeros(samples.shape[0]) * samples[:, 0], {})
+
+
+def together(samples, labels):
+    """Sees the batch as a whole: every logit is the mean of the first coordinate."""
+    return Judgement(jnp.full(samples.shape[0], jnp.mean(samples[:, 0])), {})
+
+
+@pytest.mark.parametrize(("name", "expected"), [("r1", 25.0), ("r2", 25.0), ("wgan_gp", 16.0)])
+def test_linear_critic(name, expected, key):
+    # The gradient is w everywhere: ||w||^2 = 25, and (||w|| - 1)^2 = 16.
+    found = PENALTIES[name].value(key, linear, REAL, FAKE)
+    np.testing.assert_allclose(found, np.full(3, expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "batch"), [("r1", REAL), ("r2", FAKE)])
+def test_quadratic_critic(name, batch, key):
+    # The gradient of x.Ax/2 is Ax: R1 looks at the real samples, R2 at the generated ones.
+    expected = np.sum(np.square(batch.samples @ MATRIX), axis=1)
+    np.testing.assert_allclose(
+        PENALTIES[name].value(key, quadratic, REAL, FAKE), expected, rtol=1e-6
+    )
+
+
+def test_gradient_penalty_looks_between_the_pair(key):
+    # With the gradient Ax and A = 1 the norm is that of the point looked at; on the line from
+    # (1, 0) to (3, 0) it lies in [1, 3], and no two rows of the batch get the same point.
+    def identity(samples, labels):
+        return Judgement(0.5 * jnp.sum(jnp.square(samples), axis=1), {})
+
+    rows = 200
+    real = Batch(jnp.tile(jnp.array([1.0, 0.0]), (rows, 1)))
+    fake = Batch(jnp.tile(jnp.array([3.0, 0.0]), (rows, 1)))
+    point = 1.0 + jnp.sqrt(PENALTIES["wgan_gp"].value(key, identity, real, fake))
+    assert point.min() >= 1.0 and point.max() <= 3.0
+    assert point.min() < 1.1 and point.max() > 2.9
+    assert len(np.unique(point)) > rows / 2
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_gradient_is_finite_where_the_norm_is_zero(name, key):
+    def value(scale):
+        def critic(samples, labels):
+            return Judgement(scale * flat(samples, labels).logits, {})
+
+        return jnp.sum(PENALTIES[name].value(key, critic, REAL, FAKE))
+
+    value_at, gradient = jax.value_and_grad(value)(1.0)
+    assert np.isfinite([value_at, gradient]).all()
+    assert value_at == (3.0 if name == "wgan_gp" else 0.0)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_a_critic_may_look_at_several_rows(name, key):
+    # d(sum of logits)/dx = 1 for every row's first coordinate; a critic differentiated row by
+    # row would give 1/9.
+    np.testing.assert_allclose(PENALTIES[name].value(key, together, REAL, FAKE), 1.0, rtol=1e-6)
+
+
+def test_factors_are_the_papers():
+    # gamma/2 for R1 and R2 (arXiv:1801.04406), lambda for WGAN-GP (arXiv:1704.00028).
+    assert {name: p.factor for name, p in PENALTIES.items()} == {
+        "r1": 0.5,
+        "r2": 0.5,
+        "wgan_gp": 1.0,
+    }
