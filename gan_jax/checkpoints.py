@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,6 @@ class Checkpoints:
 
     def save(self, state: GANState, facts: dict[str, Any]) -> None:
         """Write the state and, in the same atomic step, JSON ``facts`` that go with it."""
-        ocp = _orbax()
         target = self._path(int(state.step))
         if target.exists():  # the same step of the same run is the same state
             return
@@ -55,11 +56,10 @@ class Checkpoints:
         # One text, so that the description has a sum of its own.
         text = json.dumps({"format": FORMAT, "facts": facts, "leaves": entries})
         meta = {"text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(list(leaves.values())), meta=ocp.args.JsonSave(meta)
-        )
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            checkpointer.save(target, args=args)
+        arrays = list(leaves.values())
+        with _checkpointer() as (args, checkpointer):
+            items = args.Composite(state=args.StandardSave(arrays), meta=args.JsonSave(meta))
+            checkpointer.save(target, args=items)
         for step in self.steps()[:-KEPT]:
             shutil.rmtree(self._path(step))
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):
@@ -93,11 +93,10 @@ class Checkpoints:
         raise InputError(f"{self.folder}: {found}; nothing to restore")
 
     def _restore_step(self, step: int, template: GANState) -> tuple[GANState, dict[str, Any]]:
-        ocp = _orbax()
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore())
         try:
-            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-                restored = checkpointer.restore(self._path(step), args=args)
+            with _checkpointer() as (args, checkpointer):
+                items = args.Composite(state=args.StandardRestore(), meta=args.JsonRestore())
+                restored = checkpointer.restore(self._path(step), args=items)
             arrays = [np.asarray(leaf) for leaf in restored.state]
             text = restored.meta["text"]
             sound = hashlib.sha256(text.encode()).hexdigest() == restored.meta["sha256"]
@@ -138,12 +137,22 @@ class Checkpoints:
         return self.folder / str(step)
 
 
-def _orbax() -> Any:
+@contextmanager
+def _checkpointer() -> Iterator[tuple[Any, Any]]:
+    """Orbax and one of its checkpointers, without what they and their tasks log on the way."""
     # Imported here, because it takes about as long as everything else before the first step.
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # its progress notes are not the user's
-    return ocp
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            yield ocp.args, checkpointer
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -1,0 +1,107 @@
+"""The run folder: never overwritten, cut back to a checkpoint, one process at a time."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import tiny_config
+
+from gan_jax.errors import InputError
+from gan_jax.runs import Run, load, new_run_dir
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "run", tiny_config())
+
+
+def test_config_comes_back(run):
+    assert Run.open(run.path).read_config() == tiny_config()
+
+
+def test_a_run_is_never_written_into(run):
+    before = run.config_path.read_bytes()
+    with pytest.raises(InputError, match="holds a run already; go on with `gan-jax resume"):
+        Run.create(run.path, tiny_config(seed=1))
+    assert run.config_path.read_bytes() == before
+
+
+def test_a_folder_without_a_run_is_fine(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    Run.create(tmp_path, tiny_config())
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_no_folder_can_be_made_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/run: cannot be written"):
+        Run.create(tmp_path / "file" / "run", tiny_config())
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        Run.open(tmp_path)
+    with pytest.raises(InputError, match="holds no run"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_run_without_a_checkpoint(run):
+    with pytest.raises(InputError, match="no checkpoint found"):
+        load(run.path)
+
+
+def test_cut_back(run):
+    for step in (100, 200, 300):
+        run.append_metrics({"step": step, "loss": float(step)})
+        run.append_timing({"step": step})
+        run.sample_path(step).write_bytes(b"")
+    with open(run.metrics_path, "a") as file:
+        file.write('{"step": 400, "lo')  # killed in the middle of a line
+    run.cut_back(200)
+    assert [record["step"] for record in run.read_metrics()] == [100, 200]
+    assert len(run.timing_path.read_text().splitlines()) == 2
+    assert [path.name for path in run.sample_paths()] == [
+        "step-000000100.png",
+        "step-000000200.png",
+    ]
+    run.append_metrics({"step": 300})
+    assert [record["step"] for record in run.read_metrics()] == [100, 200, 300]
+
+
+def test_lines_are_strict_json(run):
+    run.append_metrics({"step": 1, "loss": float("nan"), "norm": float("inf"), "finite": False})
+    (line,) = run.metrics_path.read_text().splitlines()
+    record = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert record == {"step": 1, "loss": None, "norm": None, "finite": False}
+
+
+def test_one_process_at_a_time(run):
+    program = f"""
+import sys
+from gan_jax.errors import InputError
+from gan_jax.runs import Run
+try:
+    with Run({str(run.path)!r}).lock():
+        print("got it")
+except InputError as error:
+    print(error)
+"""
+
+    def other():
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    with run.lock():
+        assert "is training here" in other() and "process" in other()
+    assert other() == "got it"
+
+
+def test_new_folders_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tiny_config()
+    assert str(new_run_dir(config)) == "runs/gan-ring-1"
+    Run.create(new_run_dir(config), config)
+    assert str(new_run_dir(config)) == "runs/gan-ring-2"
+    elsewhere = tiny_config(dataset="/data/my faces.npz")
+    assert str(new_run_dir(elsewhere)) == "runs/gan-my faces-1"

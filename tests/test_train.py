@@ -1,0 +1,266 @@
+"""Whole runs: what they leave behind, and that stopping and going on changes no bit of it."""
+
+import dataclasses
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import assert_same_bits, tiny_config
+from PIL import Image
+from rich.console import Console
+
+from gan_jax import train as train_module
+from gan_jax.config import Config
+from gan_jax.errors import InputError
+from gan_jax.runs import Run, load
+from gan_jax.sampling import sample_run
+from gan_jax.train import resume, train
+
+STEPS = 60
+CONFIG = tiny_config(
+    steps=STEPS, log_interval=10, picture_interval=25, checkpoint_interval=20, batch_size=16
+)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Run:
+    """A run that never stopped."""
+    return train(CONFIG, tmp_path_factory.mktemp("runs") / "whole", console=quiet()).run
+
+
+def assert_same_run(found: Run, expected: Run) -> None:
+    assert found.metrics_path.read_bytes() == expected.metrics_path.read_bytes()
+    assert [p.name for p in found.sample_paths()] == [p.name for p in expected.sample_paths()]
+    for a, b in zip(found.sample_paths(), expected.sample_paths(), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert found.config_path.read_bytes() == expected.config_path.read_bytes()
+    assert_same_bits(load(found.path)[1], load(expected.path)[1])
+
+
+def test_what_a_run_leaves_behind(whole):
+    names = {path.name for path in whole.path.iterdir()}
+    assert {"config.toml", "metrics.jsonl", "timing.jsonl", "samples", "checkpoints"} <= names
+    assert {"training.webp", "curves.png"} <= names
+    assert [record["step"] for record in whole.read_metrics()] == [10, 20, 30, 40, 50, 60]
+    assert all(np.isfinite(r["discriminator_loss"]) for r in whole.read_metrics())
+    assert [path.stem for path in whole.sample_paths()] == [
+        "step-000000000",
+        "step-000000025",
+        "step-000000050",
+    ]
+    assert whole.checkpoints.steps() == [20, 40, 60]
+    with Image.open(whole.animation_path) as picture:
+        assert picture.n_frames == 3  # type: ignore
+    timing = [json.loads(line) for line in whole.timing_path.read_text().splitlines()]
+    assert [record["step"] for record in timing] == [10, 20, 30, 40, 50, 60]
+    assert all(record["steps_per_second"] > 0 for record in timing)
+
+
+def test_the_data_are_written_into_the_config(whole):
+    config = whole.read_config()
+    assert (config.sample_shape, config.classes) == ((2,), 8)
+    assert config.generator.last_activation == "identity"
+    gan, state = load(whole.path)
+    assert state.step == STEPS
+    assert gan.sample(state, jax.random.key(0), 3).shape == (3, 2)
+
+
+def test_same_seed_same_run(whole, tmp_path):
+    again = train(CONFIG, tmp_path / "again", console=quiet()).run
+    assert_same_run(again, whole)
+
+
+@pytest.mark.parametrize("stop", [1, 20, 33, 59])
+def test_stopped_and_resumed_is_never_stopped(whole, tmp_path, stop):
+    first = train(dataclasses.replace(CONFIG, steps=stop), tmp_path / "run", console=quiet())
+    assert first.step == stop
+    assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
+
+
+def test_ten_stops_in_a_row(whole, tmp_path):
+    train(dataclasses.replace(CONFIG, steps=3), tmp_path / "run", console=quiet())
+    for total in (4, 9, 10, 17, 25, 26, 40, 41, 55, STEPS):
+        resume(tmp_path / "run", total, console=quiet())
+    assert_same_run(Run(tmp_path / "run"), whole)
+
+
+def test_steps_beyond_the_checkpoint_are_cut_back(whole, tmp_path):
+    # Killed at step 40 after lines and pictures of later steps were written.
+    run = train(dataclasses.replace(CONFIG, steps=40), tmp_path / "run", console=quiet()).run
+    run.append_metrics({"step": 50, "discriminator_loss": -1.0})
+    run.append_timing({"step": 50})
+    run.sample_path(50).write_bytes(b"half a picture")
+    assert_same_run(resume(run.path, STEPS, console=quiet()).run, whole)
+
+
+def test_damaged_checkpoint_costs_an_interval_only(whole, tmp_path):
+    run = train(CONFIG, tmp_path / "run", console=quiet()).run
+    largest = max((run.checkpoints.folder / "60").rglob("*"), key=lambda p: p.stat().st_size)
+    largest.write_bytes(b"")
+    console = quiet()
+    resume(run.path, STEPS, console=console)
+    assert "checkpoint of step 60 is damaged" in said(console)
+    assert_same_run(run, whole)
+
+
+def test_nothing_left_to_do(whole):
+    with pytest.raises(InputError, match="steps: 60 asked, .* has done 60; give a larger total"):
+        resume(whole.path, console=quiet())
+    with pytest.raises(InputError, match="steps: 30 asked"):
+        resume(whole.path, 30, console=quiet())
+
+
+def test_other_data_is_refused(tmp_path):
+    path = tmp_path / "mine.npy"
+    random = np.random.default_rng(0)
+    np.save(path, random.normal(size=(50, 2)).astype(np.float32))
+    config = dataclasses.replace(CONFIG, dataset=str(path), steps=5)
+    run = train(config, tmp_path / "run", console=quiet()).run
+    np.save(path, random.normal(size=(50, 2)).astype(np.float32))
+    with pytest.raises(InputError, match="is not the data .* began with"):
+        resume(run.path, 10, console=quiet())
+
+
+def test_data_are_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("mine.npy", np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32))
+    run = train(
+        dataclasses.replace(CONFIG, dataset="mine.npy", steps=5), "run", console=quiet()
+    ).run
+    path = run.path.absolute()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert resume(path, 10, console=quiet()).step == 10
+
+
+def test_epochs_are_passes_over_the_rows(tmp_path):
+    np.save(tmp_path / "m.npy", np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32))
+    config = dataclasses.replace(CONFIG, dataset=str(tmp_path / "m.npy"))
+    # 90 rows are left of 100 once a test part is set aside; 2 * 90 / 16 is 11.25.
+    assert train(config, tmp_path / "run", epochs=2, console=quiet()).step == 12
+    for bad in (0, -3):
+        with pytest.raises(InputError, match=f"epochs: {bad} is out of range"):
+            train(config, tmp_path / "no", epochs=bad, console=quiet())
+    with pytest.raises(InputError, match="epochs: ring has no end"):
+        train(CONFIG, tmp_path / "no", epochs=1, console=quiet())
+    assert not (tmp_path / "no").exists()
+
+
+def test_nothing_is_written_for_bad_input(tmp_path):
+    np.save(tmp_path / "m.npy", np.zeros((9, 2), np.float32))
+    for changes, message in (
+        ({"dataset": str(tmp_path / "m.npy")}, "batch_size: a step takes 16 rows; the data has 8"),
+        ({"dataset": str(tmp_path / "none.npy")}, "none.npy"),
+        ({"loss": "hing"}, "loss: 'hing'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_divergence_stops_and_keeps_the_last_sound_checkpoint(tmp_path):
+    sgd = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
+    config = dataclasses.replace(
+        CONFIG,
+        loss="least_squares",
+        generator_optimizer=sgd,
+        discriminator_optimizer=sgd,
+        checkpoint_interval=1,
+        log_interval=50,
+    )
+    outcome = train(config, tmp_path / "run", console=quiet())
+    assert outcome.diverged and outcome.step == 50
+    last = json.loads(outcome.run.metrics_path.read_text().splitlines()[-1])
+    assert last["finite"] is False and last["discriminator_loss"] is None
+    kept = outcome.run.checkpoints.steps()
+    assert kept and max(kept) < 50
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_saves_and_stops(tmp_path, monkeypatch, signals, whole):
+    import os
+    import signal
+
+    real = Run.append_metrics
+
+    def interrupt(self, record):
+        real(self, record)
+        if record["step"] == 30:
+            for _ in range(signals):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "append_metrics", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    if signals == 2:  # the second one acts at once
+        with pytest.raises(KeyboardInterrupt):
+            train(CONFIG, tmp_path / "run", console=quiet())
+        assert Run(tmp_path / "run").checkpoints.steps() == [20]
+    else:
+        outcome = train(CONFIG, tmp_path / "run", console=quiet())
+        assert (outcome.step, outcome.signal) == (30, signal.SIGINT)
+        assert outcome.run.checkpoints.steps() == [20, 30]
+    assert signal.getsignal(signal.SIGINT) == before
+    monkeypatch.undo()
+    assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn(whole, monkeypatch):
+    monkeypatch.setattr("gan_jax.sampling._BLOCK", 10)
+    few, many = (sample_run(whole.path, count, seed=3) for count in (7, 25))
+    assert few.shape == (7, 2) and many.shape == (25, 2) and many.dtype == np.float32
+    assert (few == many[:7]).all()
+    assert len(np.unique(many, axis=0)) == 25
+    assert (sample_run(whole.path, 7, seed=4) != few).any()
+
+
+def test_progress_is_plain_off_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_jax.progress._PLAIN_SECONDS", 0.0)
+    console = quiet()
+    train(CONFIG, tmp_path / "run", console=console)
+    lines = said(console).splitlines()
+    assert "gan_jax" in lines[0] and "float32" in lines[0] and f"jax {jax.__version__}" in lines[0]
+    assert lines[1].startswith("ring: endless rows of 2, 8 classes")
+    steps = [line for line in lines if line.startswith("step ")]
+    assert steps[-1].startswith(f"step {STEPS}/{STEPS} 100%")
+    assert "real told from fake" in steps[-1] and "steps/s" in steps[-1]
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_live_line_on_a_terminal(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    train(dataclasses.replace(CONFIG, steps=20), tmp_path / "run", console=console)
+    assert "step 20/20 100%" in said(console)
+
+
+def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
+    counts = []
+    real = train_module.advance
+
+    def counted(train_step, take):
+        program = real(train_step, take)
+
+        def wrapped(state, source, picks, count):
+            jax.debug.callback(lambda n: counts.append(int(n)), count)
+            return program(state, source, picks, count)
+
+        return wrapped
+
+    monkeypatch.setattr(train_module, "advance", counted)
+    monkeypatch.setattr(train_module, "_CHUNK_SECONDS", 0.0)
+    train(dataclasses.replace(CONFIG, steps=12), tmp_path / "run", console=quiet())
+    assert counts == [1] * 12
+
+
+def test_config_file_of_a_run_starts_the_same_run(whole, tmp_path):
+    config = Config.from_toml(whole.config_path)
+    assert_same_run(train(config, tmp_path / "run", console=quiet()).run, whole)
