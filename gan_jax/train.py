@@ -22,7 +22,7 @@ from rich.console import Console
 
 import gan_jax
 from gan_jax.config import Config
-from gan_jax.data import NAMES, Dataset, Mixture, load
+from gan_jax.data import Dataset, Mixture, load, location
 from gan_jax.data.stream import make_stream
 from gan_jax.errors import InputError
 from gan_jax.gan import from_config
@@ -243,12 +243,11 @@ def _steps(epochs: int, config: Config, dataset: Dataset) -> int:
 
 def _fit(config: Config, dataset: Dataset) -> Config:
     """The config with all that comes from the data written into it."""
-    path = Path(config.dataset).expanduser()
-    is_path = config.dataset not in NAMES and path.exists()
+    path = location(config.dataset)
     return dataclasses.replace(
         config,
         # Absolute, so that the run finds its data again from another working directory.
-        dataset=str(path.resolve()) if is_path else config.dataset,
+        dataset=str(path.resolve()) if path else config.dataset,
         data_dir=str(Path(config.data_dir).expanduser().resolve()) if config.data_dir else "",
         sample_shape=dataset.sample_shape,
         classes=dataset.classes,

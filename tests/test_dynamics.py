@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, assert_same_bits, random_batch, tiny_gan
+from conftest import assert_close, assert_same_bits, random_batch, tiny_config, tiny_gan
 
 from gan_jax.dynamics import alternating
 from gan_jax.errors import InputError
+from gan_jax.game import Round
 from gan_jax.gan import build
 from gan_jax.losses import LOSSES, wasserstein
 from gan_jax.networks import Network
+from gan_jax.optimizers import make_optimizer
 from gan_jax.penalties import PENALTIES
 from gan_jax.state import GANState
 from gan_jax.types import Batch
@@ -88,6 +90,7 @@ def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch
     step_key = jax.random.fold_in(state.key, state.step)
     parts = jax.tree.map(lambda x: x.reshape(config_steps, -1, *x.shape[1:]), batch)
     discriminator, d_state = state.discriminator.params, state.discriminator.opt_state
+    loss = None
 
     def round_of(generator_params, index):
         latent_key, generator_key, round_key = jax.random.split(
@@ -96,8 +99,6 @@ def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch
         real = jax.tree.map(lambda x: x[index], parts)
         latents = game.draw_latents(latent_key, len(real.samples))
         fake = game.generate(generator_params, latents, real.labels, generator_key)
-        from gan_jax.game import Round
-
         return Round(
             real, Batch(fake, real.labels), latents, round_key, state.step, state.hyperparameters
         )
@@ -121,9 +122,6 @@ def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch
 @pytest.mark.parametrize("discriminator_steps", [1, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_sharing_work_changes_nothing(loss, discriminator_steps, key):
-    from gan_jax.optimizers import make_optimizer
-    from conftest import tiny_config
-
     config = tiny_config(loss=loss, discriminator_steps=discriminator_steps)
     gan = tiny_gan(loss=loss, discriminator_steps=discriminator_steps)
     optimizers = (
@@ -142,13 +140,14 @@ def test_sharing_work_changes_nothing(loss, discriminator_steps, key):
 
 @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
 def test_each_player_moves_only_its_own_parameters(frozen, key):
-    optimizers = {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.1)}
+    optimizers: dict[str, optax.GradientTransformation] = {
+        "generator": optax.sgd(0.1),
+        "discriminator": optax.sgd(0.1),
+    }
     optimizers[frozen] = optax.set_to_zero()
     gan = build(
         generator=Network(lambda key: jnp.ones(2), lambda p, z, labels, key: z + p[None]),
-        discriminator=Network(
-            lambda key: jnp.ones(2), lambda p, x, labels, key: jnp.tanh(x) @ p
-        ),
+        discriminator=Network(lambda key: jnp.ones(2), lambda p, x, labels, key: jnp.tanh(x) @ p),
         loss=LOSSES["relativistic"],
         penalties={name: (penalty, 1.0) for name, penalty in PENALTIES.items()},
         generator_optimizer=optimizers["generator"],
@@ -188,6 +187,7 @@ def test_rows_must_divide(key):
 def test_gradient_through_discriminator_steps(key):
     # d(final discriminator loss)/d(learning rate), through 3 moves, against central differences.
     with jax.enable_x64(True):
+
         def outcome(log_rate):
             rate = jnp.exp(log_rate)
             gan = build(

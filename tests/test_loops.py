@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import assert_close, assert_same_bits, plain, random_batch, stack, tiny_gan
 
+from gan_jax.config import OptimizerConfig
 from gan_jax.loops import advance, population, scan_steps
 
 STEPS = 7
@@ -14,6 +16,7 @@ BATCHES = [random_batch(seed) for seed in range(STEPS)]
 
 def by_hand(gan, state):
     step = jax.jit(gan.train_step)
+    metrics = None
     for batch in BATCHES:
         state, metrics = step(state, batch)
     return state, metrics
@@ -61,7 +64,7 @@ def test_member_of_a_population_is_a_gan_alone(key):
     gan = tiny_gan()
     many = population(gan)
     keys = jax.random.split(key, 3)
-    states = many.init(keys)
+    states, metrics = many.init(keys), None
     step = jax.jit(many.train_step)
     for batch in BATCHES:
         states, metrics = step(states, batch)
@@ -76,15 +79,14 @@ def test_member_of_a_population_is_a_gan_alone(key):
 
 
 def test_a_sweep_over_rates_is_a_population(key):
-    from gan_jax.config import OptimizerConfig
-
     gan = tiny_gan()
     states = population(gan).init(jnp.stack([key, key]))
     rates = jnp.array([1e-3, 1e-2])
-    states.generator.opt_state.hyperparams["learning_rate"] = rates
+    states = optax.tree.set(states, learning_rate=rates)
     states, _ = population(gan).train_step(states, BATCHES[0])
     for member, rate in enumerate([1e-3, 1e-2]):
-        alone = tiny_gan(generator_optimizer=OptimizerConfig(learning_rate=rate))
+        adam = OptimizerConfig(learning_rate=rate)
+        alone = tiny_gan(generator_optimizer=adam, discriminator_optimizer=adam)
         state, _ = alone.train_step(alone.init(key), BATCHES[0])
         found = jax.tree.map(lambda x, m=member: x[m], states.generator.params)
         assert_close(found, state.generator.params)

@@ -89,9 +89,7 @@ def test_optimal_logit_is_log_density_ratio(name):
 def test_probability_is_the_sigmoid(name):
     probability = LOSSES[name].probability
     assert probability is not None
-    np.testing.assert_allclose(
-        probability(jnp.array([0.0, jnp.log(3.0)])), [0.5, 0.75], rtol=1e-6
-    )
+    np.testing.assert_allclose(probability(jnp.array([0.0, jnp.log(3.0)])), [0.5, 0.75], rtol=1e-6)
 
 
 def test_saturation():

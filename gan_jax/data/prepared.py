@@ -1,0 +1,120 @@
+"""Image sets as tensorflow-datasets keeps them on disk, read without TensorFlow.
+
+Folders are found by path, so that a start from the cache imports none of tensorflow-datasets.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_jax.data.cache import cached
+from gan_jax.data.checks import as_images, as_labels, check_size, combine, listed, reading, shown
+from gan_jax.data.dataset import Part, Source
+from gan_jax.data.preparing import image_and_label, instructions, prepare
+from gan_jax.errors import InputError
+
+__all__ = ["load_prepared"]
+
+NAME = re.compile(r"\w+(/\w[\w.+-]*)?")  # with any configuration
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+BLOCK = 1_000  # records decoded at a time: enough to hide the cost of a call, little to hold
+
+
+def load_prepared(name: str, data_dir: str) -> Source:
+    """An image set of tensorflow-datasets, prepared first where that can be done.
+
+    Raises:
+        InputError: no such set, one that cannot be prepared here, or one of no fixed image shape.
+    """
+    if NAME.fullmatch(name) is None:
+        raise InputError(f"dataset: '{shown(name)}' is no file, folder or known data set")
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    root = Path(os.path.expanduser(chosen))
+    folder = _find(name, root) or prepare(name, root)
+    with reading(shown(folder)):
+        info = json.loads((folder / "dataset_info.json").read_text())
+        file_format = info.get("fileFormat", "tfrecord")
+    if file_format != "array_record":
+        other = root.with_name(f"{root.name}_array_record")
+        raise InputError(
+            f"{shown(folder)}: prepared as {file_format}, which only TensorFlow reads; give "
+            f"{shown(other)} as data_dir, prepared by: {instructions(name, other)}"
+        )
+    return cached("tfds", listed(folder), lambda: _decode(folder))
+
+
+def _find(name: str, root: Path) -> Path | None:
+    """The folder of the newest version prepared, or None."""
+    home = root / name
+    versions = _versions(home)
+    if versions:
+        return max(versions, key=lambda path: [int(number) for number in path.name.split(".")])
+    children = listed(home) if os.path.isdir(home) else []
+    configs = [f"{name}/{shown(child.name)}" for child in children if _versions(child)]
+    if configs:
+        raise InputError(f"dataset: {name!r} must name one of {', '.join(configs)}")
+    return None
+
+
+def _versions(folder: Path) -> list[Path]:
+    candidates = listed(folder) if os.path.isdir(folder) else []
+    return [
+        path
+        for path in candidates
+        if VERSION.fullmatch(path.name) and (path / "dataset_info.json").is_file()
+    ]
+
+
+def _decode(folder: Path) -> Source:
+    import tensorflow_datasets as tfds
+
+    where = shown(folder)
+    with reading(where):
+        builder: Any = tfds.builder_from_directory(folder)
+        splits = set(builder.info.splits)
+    image, label = image_and_label(where, builder.info)
+    if "train" not in splits:
+        raise InputError(f"{where}: no split named train; found {', '.join(sorted(splits))}")
+    train = _part(where, builder, "train", image, label)
+    held_out = next((split for split in ("test", "validation") if split in splits), None)
+    test = _part(where, builder, held_out, image, label) if held_out else None
+    note = "no test part: the validation part is used as one" if held_out == "validation" else ""
+    classes = builder.info.features[label].num_classes if label else None
+    return combine(where, train, test, classes, note)
+
+
+def _part(where: str, builder: Any, split: str, image: str, label: str | None) -> Part:
+    where = f"{where}: {split}"
+    with reading(where):
+        source = builder.as_data_source(split)
+    images, labels = np.empty(0, np.uint8), np.full(len(source), -1, np.int32)
+    for row, record in enumerate(_records(where, source)):
+        found = np.asarray(record[image])
+        if row == 0:
+            check_size(where, len(source) * found.nbytes)
+            images = np.empty((len(source), *found.shape), found.dtype)
+        elif found.shape != images.shape[1:]:
+            raise InputError(
+                f"{where}: row {row} has shape {found.shape}, row 0 has {images.shape[1:]}; "
+                "all images must be of one size"
+            )
+        images[row] = found
+        if label is not None:
+            labels[row] = record[label]
+    return Part(
+        as_images(f"{where}: {image}", images),
+        None if label is None else as_labels(f"{where}: {label}", labels, len(images)),
+    )
+
+
+def _records(where: str, source: Any) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(source), BLOCK):
+        with reading(where):
+            rows = list(range(start, min(start + BLOCK, len(source))))
+            block = source.__getitems__(rows)
+        yield from block

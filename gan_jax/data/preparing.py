@@ -1,0 +1,184 @@
+"""Preparing sets with tensorflow-datasets' own builders: without TensorFlow where that can be done.
+
+For MNIST and its relatives the builder does everything itself except for the two steps in which
+it needs TensorFlow, un-gzipping and PNG encoding. It checks sizes and checksums, shuffles, writes
+and describes, so that the result is the one everybody has.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from gan_jax.data.checks import reading, shown
+from gan_jax.data.idx import read_idx
+from gan_jax.data.mixtures import MIXTURES
+from gan_jax.errors import InputError, suggestion
+
+__all__ = ["image_and_label", "instructions", "prepare", "reachable"]
+
+WITHOUT_TENSORFLOW = ("mnist", "fashion_mnist", "kmnist")
+SPLITS = {"train": "train", "test": "t10k"}  # and how their files' names begin
+PATIENCE = 1.5  # seconds; left to itself, a download retries for minutes before it gives up
+
+
+def prepare(name: str, root: Path) -> Path:
+    """Prepare a set as array_record files, and return their folder.
+
+    Raises:
+        InputError: no such set, or it cannot be prepared here; the message says what to do.
+    """
+    builder = _builder(name, root)
+    image_and_label(f"dataset: {name!r}", builder.info)  # rather now than after the download
+    if name in WITHOUT_TENSORFLOW:
+        _avoid_tensorflow(builder)
+    elif find_spec("tensorflow") is None:
+        raise InputError(
+            f"dataset: {name!r} is not in {shown(root)}, and preparing it needs TensorFlow; "
+            f"run: pip install tensorflow-cpu && {instructions(name, root)}"
+        )
+    manual = _manual_folder(name, root)
+    _check_obtainable(name, builder, root, manual)
+    _download_and_prepare(name, builder, root, manual)
+    return Path(builder.data_dir)
+
+
+def instructions(name: str, root: Path) -> str:
+    """The command that prepares a set where TensorFlow is installed."""
+    builder = f"tfds.builder('{name}', data_dir='{shown(root)}', file_format='array_record')"
+    return f'python -c "import tensorflow_datasets as tfds; {builder}.download_and_prepare()"'
+
+
+def image_and_label(where: str, info: Any) -> tuple[str, str | None]:
+    """Names of the image and of the label, if any; tensorflow-datasets' own choice goes first.
+
+    Raises:
+        InputError: no image, or several of which none is the obvious one.
+    """
+    import tensorflow_datasets as tfds
+
+    chosen = list(info.supervised_keys or ())
+    image = _feature(info, tfds.features.Image, [*chosen, "image"])
+    if image is None:
+        found = sorted(f"{name} ({type(each).__name__})" for name, each in info.features.items())
+        raise InputError(f"{where}: not one image a row; the features are {', '.join(found)}")
+    return image, _feature(info, tfds.features.ClassLabel, [*chosen, "label"])
+
+
+def reachable(url: str) -> bool:
+    """Whether that address, or the proxy in front of it, answers at once."""
+    from urllib.request import getproxies  # here, because it is slow and hardly ever needed
+
+    target = urlsplit(url)
+    proxy = getproxies().get(target.scheme)
+    if proxy:
+        target = urlsplit(proxy)
+    port = target.port or (443 if target.scheme == "https" else 80)
+    connected = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((target.hostname, port), timeout=PATIENCE).close()
+            connected.set()
+        except OSError:
+            pass
+
+    # In a thread, because looking up a name cannot be given a time limit.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return connected.is_set()
+
+
+def _builder(name: str, root: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.split("/")[0] not in known:
+        near = suggestion(name.lower(), ["digits", *MIXTURES, *known])
+        raise InputError(f"dataset: {name!r} is no file, folder or known data set{near}")
+    with reading(f"dataset: {name!r}"):
+        configs = list(tfds.builder_cls(name.split("/")[0]).builder_configs)
+        if configs and "/" not in name:
+            choices = ", ".join(f"{name}/{config}" for config in configs)
+            raise InputError(f"dataset: {name!r} must name one of {choices}")
+        return tfds.builder(name, data_dir=root, file_format="array_record")
+
+
+def _feature(info: Any, kind: type, preferred: list[Any]) -> str | None:
+    found = [name for name, feature in info.features.items() if isinstance(feature, kind)]
+    for name in preferred:
+        if name in found:
+            return name
+    return found[0] if len(found) == 1 else None
+
+
+def _avoid_tensorflow(builder: Any) -> None:
+    """Replace, in this one builder, the reading that needs TensorFlow by our own."""
+
+    def split_generators(downloads: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        generators = {}
+        for split, prefix in SPLITS.items():
+            names = (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz")
+            paths = downloads.download([urljoin(builder.URL, each) for each in names])
+            generators[split] = _examples(*(Path(path) for path in paths))
+        return generators
+
+    builder._split_generators = split_generators
+
+
+def _examples(image_path: Path, label_path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    from PIL import Image
+
+    pairs = zip(read_idx(image_path), read_idx(label_path), strict=True)
+    for key, (image, label) in enumerate(pairs):
+        # A Pillow image is encoded by Pillow; from an array TensorFlow would have to do it.
+        yield key, {"image": Image.fromarray(image), "label": int(label)}
+
+
+def _manual_folder(name: str, root: Path) -> Path:
+    """Where the user's own downloads are looked for; MNIST's relatives share its file names."""
+    shared = root / "downloads" / "manual"
+    own = shared / name
+    return own if os.path.isdir(own) else shared
+
+
+def _check_obtainable(name: str, builder: Any, root: Path, manual: Path) -> None:
+    """Refuse at once what would fail after minutes of retries."""
+    missing = {
+        url: str(info.filename)
+        for url, info in builder.url_infos.items()
+        if not (info.filename and os.path.isfile(manual / info.filename))
+    }
+    hosts = {urlsplit(url).hostname: url for url in missing}
+    for host, url in hosts.items():
+        if not reachable(url):
+            own = root / "downloads" / "manual" / name
+            raise InputError(
+                f"dataset: {name!r} is not in {shown(root)}, and {host} cannot be reached to "
+                f"download it; put {', '.join(missing.values())} into {shown(own)}, "
+                "or give another folder as data_dir"
+            )
+
+
+def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    # Its progress belongs on stderr: stdout is for results.
+    with (
+        reading(f"dataset: {name!r}", f"cannot be prepared in {shown(root)}"),
+        contextlib.redirect_stdout(sys.stderr),
+    ):
+        builder.download_and_prepare(
+            download_dir=root / "downloads",
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual,
+                try_download_gcs=False,  # or it would ask Google's bucket for a prepared copy
+            ),
+        )

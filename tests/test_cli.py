@@ -1,0 +1,332 @@
+"""The command line as a person meets it: every command, every source of data, every mistake."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED, assert_same_bits, needs_shared
+from PIL import Image
+
+from gan_jax.cli import main
+from gan_jax.recipes import RECIPES
+from gan_jax.runs import Run, load
+
+TINY = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+
+
+def run_cli(*arguments, **options) -> subprocess.CompletedProcess:
+    """A process of its own, as from a shell."""
+    command = [sys.executable, "-m", "gan_jax", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_help_tells_the_commands(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) ", text, re.MULTILINE) == ["train", "resume", "sample", "recipes"]
+    assert main([]) == 2
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "sample", "recipes"])
+def test_help_of_every_command(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: gan-jax {command}" in capsys.readouterr().out
+
+
+BEFORE_JAX = [
+    (["--help"], 0, "gan-jax COMMAND"),
+    (["train", "--help"], 0, "--generator.latent-size"),
+    (["trian"], 2, "did you mean 'train'?"),
+    (["train", "--stepps", "3"], 2, "--steps"),
+    (["train", "--generater.widths", "3"], 2, "--generator.widths"),
+    (["train", "--batch-size", "many"], 2, "--batch-size"),
+    (["train", "--recipe", "gann"], 2, "did you mean 'gan'?"),
+    (["train", "--recipe=gann"], 2, "did you mean 'gan'?"),
+    (["train", "--batch-size", "0"], 2, "batch_size: 0 is out of range; 1 to 65536 is allowed"),
+    (["train", "--config", "none.toml"], 2, "none.toml: cannot be read"),
+    (["train", "--steps", "3", "--epochs", "3"], 2, "give one of them"),
+    (["train", "--sample-shape", "3"], 2, "comes from the data"),
+    (["train", "--print-config"], 0, 'recipe = "gan"'),
+    (["resume", "nowhere"], 2, "nowhere: holds no run"),
+    (["sample", "nowhere", "--count", "3", "--output", "a.npz"], 2, "nowhere: holds no run"),
+    (["sample", "nowhere"], 2, "--count"),
+    (["recipes"], 0, "concept"),
+    (["recipes", "concept"], 0, "learning_rate = 0.01"),
+    (["recipes", "gann"], 2, "did you mean 'gan'?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "text"), BEFORE_JAX)
+def test_answered_before_jax_is_imported(arguments, status, text, tmp_path):
+    program = f"""
+import sys
+sys.modules["jax"] = None  # importing it now fails
+from gan_jax.cli import main
+sys.exit(main({arguments!r}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    output = done.stdout + done.stderr
+    assert (done.returncode, text in output, "Traceback" in output) == (status, True, False), output
+    if status:
+        assert done.stdout == "" or "╭" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_printed_config_is_a_config(tmp_path, capsys):
+    flags = ["--recipe", "concept", "--seed", "7", "--generator.widths", "3", "4"]
+    assert main(["train", *flags, "--print-config"]) == 0
+    text = capsys.readouterr().out
+    values = tomllib.loads(text)
+    assert (values["seed"], values["generator"]["widths"], values["recipe"]) == (
+        7,
+        [3, 4],
+        "concept",
+    )
+    (tmp_path / "c.toml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "c.toml"), "--print-config"]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_flags_replace_the_file_and_the_file_the_recipe(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text("seed = 5\nsteps = 77\n[generator]\nlatent_size = 9\n")
+    arguments = [
+        "train",
+        "--recipe",
+        "concept",
+        "--config",
+        str(tmp_path / "c.toml"),
+        "--seed",
+        "6",
+    ]
+    assert main([*arguments, "--print-config"]) == 0
+    values = tomllib.loads(capsys.readouterr().out)
+    assert (values["seed"], values["steps"], values["generator"]["latent_size"]) == (6, 77, 9)
+    assert values["generator"]["widths"] == [128]
+
+
+def test_every_recipe_is_listed_with_its_source(capsys):
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all("arXiv:" in line for line in lines)
+
+
+@pytest.fixture
+def sources(tmp_path) -> dict[str, tuple[list[str], tuple[int, ...]]]:
+    """Arguments and sample shape for each kind of data."""
+    random = np.random.default_rng(0)
+    grey = random.integers(0, 256, (60, 6, 5), dtype=np.uint8)
+    color = random.integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
+    np.savez(tmp_path / "grey.npz", images=grey, labels=np.arange(60) % 3)
+    np.save(tmp_path / "color.npy", color)
+    np.save(tmp_path / "points.npy", random.normal(size=(60, 4)).astype(np.float32))
+    for index, image in enumerate(color):
+        folder = tmp_path / "folder" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{index}.png")
+    found = {
+        "digits": (["digits"], (28, 28, 1)),
+        "ring": (["ring"], (2,)),
+        "grid": (["grid"], (2,)),
+        "npz": ([str(tmp_path / "grey.npz")], (6, 5, 1)),
+        "npy": ([str(tmp_path / "color.npy")], (6, 5, 3)),
+        "points": ([str(tmp_path / "points.npy")], (4,)),
+        "folder": ([str(tmp_path / "folder")], (6, 5, 3)),
+    }
+    if (SHARED / "data").is_dir():
+        tfds = ["mnist", "--data-dir", str(SHARED / "data" / "tfds")]
+        found["tfds"] = (tfds, (28, 28, 1))
+        found["idx"] = ([str(SHARED / "data" / "mnist")], (28, 28, 1))
+        found["fashion idx"] = ([str(SHARED / "data" / "fashion_mnist")], (28, 28, 1))
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["digits", "ring", "grid", "npz", "npy", "points", "folder"]
+    + [pytest.param(each, marks=needs_shared) for each in ("tfds", "idx", "fashion idx")],
+)
+def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset, shape = sources[name]
+    assert main(["train", "--dataset", *dataset, "--steps", "2", "--run-dir", "run", *TINY]) == 0
+    assert main(["resume", "run", "--steps", "4"]) == 0
+    run = Run("run")
+    assert run.read_config().sample_shape == shape
+    assert run.checkpoints.steps() == [2, 4]
+
+    assert main(["sample", "run", "--count", "7", "--output", "s.npz"]) == 0
+    assert main(["sample", "run", "--count", "7", "--output", "s.png"]) == 0
+    with np.load("s.npz") as file:
+        (field,) = file.files
+        samples = file[field]
+    if len(shape) == 3:
+        expected = (7, *shape[:2]) if shape[2] == 1 else (7, *shape)
+        assert (field, samples.dtype, samples.shape) == ("images", np.uint8, expected)
+    else:
+        assert (field, samples.dtype, samples.shape) == ("samples", np.float32, (7, *shape))
+    with Image.open("s.png") as picture:
+        assert picture.size[0] > 500
+    assert sorted(path.name for path in run.samples_path.iterdir()) == ["step-000000000.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "no_such_set_anywhere"], "no_such_set_anywhere"),
+        (["--dataset", "./missing.npz"], "missing.npz"),
+        (["--dataset", "empty"], "empty"),
+        (["--loss", "hing"], "loss: 'hing' is not one of"),
+        (["--generator.activation", "swish"], "generator.activation: 'swish' is not one of"),
+        (["--batch-size", "5000"], "batch_size: a step takes 5000 rows; the data has 1617"),
+        (["--run-dir", "file/below"], "file/below: cannot be written"),
+        (["--run-dir", "old"], "old: holds a run already"),
+    ],
+)
+def test_mistakes_cost_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.toml").write_text("seed = 1\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", "--steps", "2", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gan-jax: ") and message in error and error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("s.jpg", "output: s.jpg ends in '.jpg'; .npz or .png is allowed"),
+        ("no/s.npz", "not a folder"),
+    ],
+)
+def test_output_is_checked_before_any_work(output, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--dataset", "ring", "--steps", "1", "--run-dir", "run", *TINY]) == 0
+    assert main(["sample", "run", "--count", "3", "--output", output]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["sample", "run", "--count", "0", "--output", "s.npz"]) == 2
+    assert "count: 0 is out of range" in capsys.readouterr().err
+    assert not (tmp_path / "s.npz").exists()
+
+
+SLOW = ["--dataset", "ring", "--seed", "3", "--log-interval", "50", "--checkpoint-interval", "5000"]
+SLOW += ["--picture-interval", "100000", *TINY]
+
+
+def wait_for_lines(path: Path, lines: int, process: subprocess.Popen) -> None:
+    """Until the training has logged that often."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < lines:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the training never got going"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_and_resumed(number, status, tmp_path):
+    """Stopped three times through the command line, at moments no one chose: the same bits."""
+    command = [sys.executable, "-m", "gan_jax"]
+    start = [*command, "train", "--steps", "100000000", "--run-dir", "run", *SLOW]
+    go_on = [*command, "resume", "run"]
+    reached = 0
+    for attempt in range(3):
+        process = subprocess.Popen(
+            go_on if attempt else start,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for_lines(tmp_path / "run" / "metrics.jsonl", reached // 50 + 3, process)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == status, (output, errors)
+        assert errors == "" and "go on" in output
+        stopped = Run(tmp_path / "run").checkpoints.steps()[-1]
+        assert stopped > reached and f"stopped at step {stopped:,}" in output
+        reached = stopped
+    total = reached + 10
+    assert run_cli("resume", "run", "--steps", total, cwd=tmp_path).returncode == 0
+    done = run_cli("train", "--steps", total, "--run-dir", "whole", *SLOW, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    stopped, whole = Run(tmp_path / "run"), Run(tmp_path / "whole")
+    assert_same_bits(load(stopped.path)[1], load(whole.path)[1])
+    assert stopped.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
+
+
+def test_killed_and_resumed(tmp_path):
+    """SIGKILL leaves no chance to save: the run goes on from its last checkpoint, same bits."""
+    flags = [*SLOW, "--checkpoint-interval", "200"]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "gan_jax",
+            "train",
+            "--steps",
+            "100000000",
+            "--run-dir",
+            "run",
+            *flags,
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_lines(tmp_path / "run" / "metrics.jsonl", 15, process)
+    process.kill()
+    process.wait()
+    run = Run(tmp_path / "run")
+    total = run.checkpoints.steps()[-1] + 330
+    assert run_cli("resume", "run", "--steps", total, cwd=tmp_path).returncode == 0
+    run_cli("train", "--steps", total, "--run-dir", "whole", *flags, cwd=tmp_path)
+    whole = Run(tmp_path / "whole")
+    assert_same_bits(load(run.path)[1], load(whole.path)[1])
+    assert run.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
+
+
+@pytest.mark.parametrize("module", ["gan_jax", "gan_jax.train"])
+def test_module_entry_points(module, tmp_path):
+    command = [] if module == "gan_jax.train" else ["train"]
+    flags = ["--dataset", "ring", "--steps", "2", "--run-dir", "run", *TINY]
+    done = subprocess.run(
+        [sys.executable, "-m", module, *command, *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "error::RuntimeWarning:runpy"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "run").checkpoints.steps() == [2]
+    assert "next:" in done.stdout and "\x1b" not in done.stdout
+
+
+def test_run_folders_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        assert main(["train", "--dataset", "ring", "--steps", "1", *TINY]) == 0
+        assert (tmp_path / "runs" / f"gan-ring-{number}" / "config.toml").is_file()
+
+
+def test_divergence_has_a_status_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--loss", "least_squares", "--steps", "500", "--log-interval", "50"]
+    for player in ("generator", "discriminator"):
+        flags += [f"--{player}-optimizer.name", "sgd", f"--{player}-optimizer.learning-rate", "1e3"]
+    assert main(["train", "--dataset", "ring", *flags, *TINY, "--run-dir", "run"]) == 1
+    assert "diverged: the metrics of step 50 are not finite" in capsys.readouterr().out
