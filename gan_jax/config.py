@@ -41,6 +41,7 @@ class GeneratorConfig:
 
     name: str = "mlp"  # which network
     latent_size: Width = 64  # standard normal numbers per sample
+    categories: Annotated[int, Range(0, 65_536)] = 0  # also one of so many, as a one-hot vector
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
     last_activation: str = "tanh"  # from the data: tanh for images, identity otherwise
@@ -54,6 +55,7 @@ class DiscriminatorConfig:
     name: str = "mlp"  # which network
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
+    center: Annotated[float, Range(-1e6, 1e6)] = 0.0  # subtracted from what it sees; black is -1
     initializer: str = "uniform_fan_in"  # of weights and biases
 
 

@@ -16,7 +16,7 @@ from gan_jax.networks import Network
 from gan_jax.penalties import Penalty
 from gan_jax.types import Batch, Critic, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
-__all__ = ["Game", "Round", "make_game", "normal_latents"]
+__all__ = ["Game", "Round", "clustered_latents", "make_game", "normal_latents"]
 
 Report = dict[str, Any]  # fields of Metrics that an objective can tell
 
@@ -45,6 +45,26 @@ class Game(NamedTuple):
 def normal_latents(size: int) -> Callable[[Key, int], Latents]:
     """Standard normal latents, ``(key, count) -> [count, size]``."""
     return lambda key, count: jax.random.normal(key, (count, size))
+
+
+def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latents]:
+    """Standard normals beside a random one-hot vector, ``(key, count) -> [count, size + categories]``.
+
+    A connected latent space has to draw bridges between kinds of samples; categories let the
+    generator jump (ClusterGAN, arXiv:1809.03627). Learnt without labels.
+    """
+
+    def draw(key: Key, count: int) -> Latents:
+        normal_key, category_key = jax.random.split(key)
+        normals = jax.random.normal(normal_key, (count, size))
+        category = jax.random.randint(category_key, (count,), 0, categories)
+        return jnp.concatenate([normals, _LOUD * jax.nn.one_hot(category, categories)], axis=1)
+
+    return draw
+
+
+# As loud as 16 normals together, or the category drowns among them at first.
+_LOUD = 4.0
 
 
 def make_game(

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.config import Config
+from gan_jax.config import Config, GeneratorConfig
 from gan_jax.dynamics import Dynamics, Optimizers, alternating
 from gan_jax.errors import lookup
-from gan_jax.game import Game, make_game, normal_latents
+from gan_jax.game import Game, clustered_latents, make_game, normal_latents
 from gan_jax.losses import LOSSES, AdversarialLoss
 from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
 from gan_jax.optimizers import make_optimizer
@@ -118,6 +118,12 @@ def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
     return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
 
 
+def _draw_latents(config: GeneratorConfig) -> Callable[[Key, int], Latents]:
+    if config.categories:
+        return clustered_latents(config.latent_size, config.categories)
+    return normal_latents(config.latent_size)
+
+
 def from_config(config: Config) -> GAN:
     """The GAN that a `Config` names.
 
@@ -135,7 +141,7 @@ def from_config(config: Config) -> GAN:
         discriminator_optimizer=make_optimizer(
             "discriminator", config.discriminator_optimizer, config.decay
         ),
-        draw_latents=config.generator.latent_size,
+        draw_latents=_draw_latents(config.generator),
         penalties={
             name: (lookup("penalties", name, PENALTIES), gamma)
             for name, gamma in config.penalties.items()

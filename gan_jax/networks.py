@@ -113,10 +113,11 @@ class MLPDiscriminator(nn.Module):
     """Samples to logits by dense layers."""
 
     body: MLP
+    center: float
 
     def __call__(self, samples: Samples) -> Logits:
         """``[batch, *sample_shape] -> [batch]``."""
-        return self.body(samples.reshape(samples.shape[0], -1))[:, 0]
+        return self.body(samples.reshape(samples.shape[0], -1) - self.center)[:, 0]
 
 
 def from_linen(
@@ -157,16 +158,17 @@ def from_linen(
 
 
 def mlp_generator(config: GeneratorConfig, sample_shape: Sequence[int]) -> Network:
-    """Fully-connected generator, ``[batch, latent_size] -> [batch, *sample_shape]``."""
+    """Fully-connected generator, ``[batch, latent_size + categories] -> [batch, *sample_shape]``."""
     lookup("generator.last_activation", config.last_activation, ACTIVATIONS)
     body = _body("generator", config, math.prod(sample_shape))
     module = MLPGenerator(body, config.last_activation, tuple(sample_shape))
-    return from_linen(module, (config.latent_size,))
+    return from_linen(module, (config.latent_size + config.categories,))
 
 
 def mlp_discriminator(config: DiscriminatorConfig, sample_shape: Sequence[int]) -> Network:
     """Fully-connected discriminator, ``[batch, *sample_shape] -> [batch]``."""
-    return from_linen(MLPDiscriminator(_body("discriminator", config, 1)), sample_shape)
+    body = _body("discriminator", config, 1)
+    return from_linen(MLPDiscriminator(body, config.center), sample_shape)
 
 
 def _body(player: str, config: GeneratorConfig | DiscriminatorConfig, outputs: int) -> MLP:

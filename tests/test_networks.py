@@ -37,6 +37,18 @@ def test_mlp_shapes(key):
     assert logits.shape == (6,)
 
 
+def test_discriminator_sees_the_centered_samples(key):
+    plain, centered = (
+        mlp_discriminator(DiscriminatorConfig(widths=(9,), center=center), (2,))
+        for center in (0.0, -1.0)
+    )
+    params = plain.init(key)
+    x = jnp.array([[0.5, -1.0]])
+    found = centered.apply(params, x, None, key)
+    np.testing.assert_allclose(found, plain.apply(params, x + 1.0, None, key), rtol=1e-6)
+    assert abs(found[0] - plain.apply(params, x, None, key)[0]) > 1e-3
+
+
 def test_no_hidden_layer_is_a_linear_map(key):
     discriminator = mlp_discriminator(DiscriminatorConfig(widths=()), (2,))
     params = discriminator.init(key)

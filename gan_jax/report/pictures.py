@@ -9,7 +9,7 @@ from PIL import Image
 
 __all__ = ["animate", "draw_images", "draw_points", "draw_samples", "to_uint8"]
 
-_SIDE = 840  # pixels that a picture aims at: ten 28-pixel digits, three times enlarged
+_SIDE = 900  # pixels that a picture aims at: ten 28-pixel digits, three times enlarged
 _GAP = 1  # pixels between two images, before enlarging
 _BACKGROUND = 32
 

@@ -1,0 +1,145 @@
+"""Steps a second of `gan-jax train` and of the same GAN in plain PyTorch, in turns in one run.
+
+    pip install ".[bench]"
+    python benchmarks/train_throughput.py [--steps 10000] [--turns 5] [--json FILE]
+
+The GAN is the recipe `concept`: 784-128-1 against 100-128-784, batch 100, Adam, the same latents
+for both players. `gan-jax train` is timed whole, with its metrics, pictures and checkpoints, by
+its own clock, which starts after the compiler. The peer keeps its data in memory as float32,
+ready scaled, generates once per step for both players, and freezes the discriminator while the
+generator moves; its fastest configuration counts.
+"""
+
+import argparse
+import dataclasses
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+from gan_jax.data import Part, load
+from gan_jax.recipes import recipe
+from gan_jax.train import train
+
+BATCH, LATENTS = 100, 100
+
+
+def torch_peer(*, fused: bool, threads: int) -> Callable[[int], float]:
+    """Steps a second of a given number of steps."""
+    part = load("digits").train
+    assert isinstance(part, Part)
+    data = torch.from_numpy(part.samples.reshape(len(part.samples), 784).astype(np.float32))
+    data = data / 127.5 - 1.0
+    generator = nn.Sequential(nn.Linear(LATENTS, 128), nn.ReLU(), nn.Linear(128, 784), nn.Tanh())
+    discriminator = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 1))
+    generator_adam = torch.optim.Adam(generator.parameters(), lr=0.01, fused=fused)
+    discriminator_adam = torch.optim.Adam(discriminator.parameters(), lr=0.01, fused=fused)
+    ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
+    order, position = torch.randperm(len(data)), 0
+
+    def step() -> None:
+        nonlocal order, position
+        if position + BATCH > len(data):
+            order, position = torch.randperm(len(data)), 0
+        real = data[order[position : position + BATCH]]
+        position += BATCH
+        fake = generator(torch.randn(BATCH, LATENTS))
+        loss = cross_entropy(discriminator(real)[:, 0], ones)
+        loss = loss + cross_entropy(discriminator(fake.detach())[:, 0], zeros)
+        discriminator_adam.zero_grad(set_to_none=True)
+        loss.backward()
+        discriminator_adam.step()
+        discriminator.requires_grad_(False)
+        loss = cross_entropy(discriminator(fake)[:, 0], ones)
+        generator_adam.zero_grad(set_to_none=True)
+        loss.backward()
+        generator_adam.step()
+        discriminator.requires_grad_(True)
+
+    def run(steps: int) -> float:
+        torch.set_num_threads(threads)
+        start = time.perf_counter()
+        for _ in range(steps):
+            step()
+        return steps / (time.perf_counter() - start)
+
+    return run
+
+
+def jax_train(steps: int) -> float:
+    """Steps a second of a whole training, by the clock of its own timing.jsonl."""
+    config = dataclasses.replace(
+        recipe("concept"),
+        steps=steps,
+        log_interval=100,
+        picture_interval=1_000,
+        checkpoint_interval=5_000,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, Path(folder) / "run", console=Console(file=io.StringIO())).run
+        last = json.loads(run.timing_path.read_text().splitlines()[-1])
+    assert last["step"] == steps
+    return last["steps_per_second"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="gan-jax train against plain PyTorch, in turns")
+    parser.add_argument("--steps", type=int, default=10_000, help="of each training")
+    parser.add_argument("--peer-steps", type=int, default=2_000, help="of each turn of a peer")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    arguments = parser.parse_args()
+
+    cores = os.cpu_count() or 1
+    peers = {
+        f"PyTorch {'fused' if fused else 'eager'}, {threads} thread{'s' * (threads > 1)}": (
+            torch_peer(fused=fused, threads=threads)
+        )
+        for fused in (False, True)
+        for threads in sorted({1, cores})
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ("gan-jax train", *peers)}
+    for peer in peers.values():
+        peer(100)  # warm up
+    for _ in range(arguments.turns):
+        rates["gan-jax train"].append(jax_train(arguments.steps))
+        for name, peer in peers.items():
+            rates[name].append(peer(arguments.peer_steps))
+
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    best = max(peers, key=lambda name: medians[name])
+    for name, values in rates.items():
+        print(f"{name:28} {medians[name]:8.0f} steps/s   ({min(values):.0f} to {max(values):.0f})")
+    ratio = medians["gan-jax train"] / medians[best]
+    print(f"gan-jax train / {best}: {ratio:.2f}")
+    if arguments.json:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip()
+        facts = {
+            "commit": commit,
+            "machine": f"{platform.processor() or platform.machine()}, {cores} cores",
+            "versions": {"jax": jax.__version__, "torch": torch.__version__},
+            "steps": arguments.steps,
+            "rates": rates,
+            "medians": medians,
+            "ratio": ratio,
+        }
+        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

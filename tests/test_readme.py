@@ -1,0 +1,72 @@
+"""Every block of the README does what the README says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_tour_in_order(tmp_path, monkeypatch):
+    """The shell blocks, then all Python blocks one after the other, in one folder."""
+    monkeypatch.chdir(tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shell, python = blocks("sh"), blocks("python")
+    assert len(shell) >= 1 and len(python) >= 6
+    for block in shell:
+        done = subprocess.run(
+            ["bash", "-euc", block],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "digits.png").stat().st_size > 1000
+    names: dict = {}
+    for number, block in enumerate(python):
+        exec(compile(block, f"README.md, Python block {number}", "exec"), names)
+    assert names["images"].shape == (64, 28, 28, 1)
+    assert names["metrics"].generator_loss.shape == (3,)
+    assert abs(float(names["slope"])) > 0
+
+
+def test_the_first_python_block_is_the_promise():
+    first = blocks("python")[0]
+    for line in (
+        "import gan_jax as gj",
+        'gan = gj.from_config(gj.recipe("concept"))',
+        "state = gan.init(jax.random.key(0))",
+        "state, metrics = jax.jit(gan.train_step)(state, gj.Batch(samples, None))",
+        "images = gan.sample(state, jax.random.key(1), 64)",
+    ):
+        assert line in first.splitlines()
+
+
+def test_every_room_is_in_the_table():
+    rooms = re.search(r"^## Rooms\n(.*?)^### ", README, re.MULTILINE | re.DOTALL)
+    assert rooms is not None
+    named = {
+        name.strip("/").removesuffix(".py")
+        for name in re.findall(r"`([\w/]+(?:\.py)?)`(?=[ ,])", rooms[1])
+    }
+    package = Path(__file__).parents[1] / "gan_jax"
+    there = {p.stem for p in package.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert there - {"__init__", "__main__"} <= named
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(test_\w+\.py)`", README))
+def test_tests_named_are_there(name):
+    assert (Path(__file__).parent / name).is_file()
+
+
+def test_relative_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (Path(__file__).parents[1] / target).exists(), target
