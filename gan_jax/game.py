@@ -48,10 +48,10 @@ def normal_latents(size: int) -> Callable[[Key, int], Latents]:
 
 
 def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latents]:
-    """Standard normals beside a random one-hot vector, ``(key, count) -> [count, size + categories]``.
+    """Standard normals beside a random one-hot vector, ``[count, size + categories]``.
 
     A connected latent space has to draw bridges between kinds of samples; categories let the
-    generator jump (ClusterGAN, arXiv:1809.03627). Learnt without labels.
+    generator jump (ClusterGAN, arXiv:1809.03627). No label is needed.
     """
 
     def draw(key: Key, count: int) -> Latents:

@@ -158,7 +158,7 @@ def from_linen(
 
 
 def mlp_generator(config: GeneratorConfig, sample_shape: Sequence[int]) -> Network:
-    """Fully-connected generator, ``[batch, latent_size + categories] -> [batch, *sample_shape]``."""
+    """Fully-connected generator, ``[batch, latents] -> [batch, *sample_shape]``."""
     lookup("generator.last_activation", config.last_activation, ACTIVATIONS)
     body = _body("generator", config, math.prod(sample_shape))
     module = MLPGenerator(body, config.last_activation, tuple(sample_shape))
