@@ -38,6 +38,7 @@ class Progress:
         """Start the live line, on a terminal."""
         if self._console.is_terminal:
             self._live.start()
+            self._live.update(Text("compiling the step ..."), refresh=True)
         return self
 
     def __exit__(self, *error: object) -> None:
