@@ -25,10 +25,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from rich.console import Console
-from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.nn.functional import (  # pyright: ignore[reportMissingImports]
+    binary_cross_entropy_with_logits as cross_entropy,
+)
 
 from gan_jax.data import Part, load
 from gan_jax.recipes import recipe

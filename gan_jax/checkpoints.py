@@ -65,15 +65,18 @@ class Checkpoints:
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)  # left by a save that was killed
 
-    def restore(self, template: GANState) -> tuple[GANState, dict[str, Any], list[str]]:
+    def restore(
+        self, template: GANState, *, move_aside: bool = False
+    ) -> tuple[GANState, dict[str, Any], list[str]]:
         """The newest sound checkpoint.
 
         Args:
             template: a state of the shapes and types wanted; `jax.eval_shape` makes one.
+            move_aside: rename damaged checkpoints, so that the same steps can be saved again;
+                for those who hold the run's lock.
 
         Returns:
-            The state, the facts saved with it, and a sentence for each damaged checkpoint that
-            was moved aside.
+            The state, the facts saved with it, and a sentence for each damaged checkpoint.
 
         Raises:
             InputError: there is no sound checkpoint, or it is of another network.
@@ -83,25 +86,28 @@ class Checkpoints:
             try:
                 state, facts = self._restore_step(step, template)
             except Damaged as error:
-                aside = self._path(step).with_name(f"damaged-{step}")
-                shutil.rmtree(aside, ignore_errors=True)
-                self._path(step).rename(aside)
-                notes.append(f"checkpoint of step {step} is damaged ({error}); moved to {aside}")
+                notes.append(f"{self._path(step)}: damaged ({error}); passed over")
+                if move_aside:
+                    aside = self._path(step).with_name(f"damaged-{step}")
+                    shutil.rmtree(aside, ignore_errors=True)
+                    self._path(step).rename(aside)
             else:
                 return state, facts, notes
         found = "; ".join(notes) if notes else "no checkpoint found"
         raise InputError(f"{self.folder}: {found}; nothing to restore")
 
     def _restore_step(self, step: int, template: GANState) -> tuple[GANState, dict[str, Any]]:
-        try:
-            with _checkpointer() as (args, checkpointer):
-                items = args.Composite(state=args.StandardRestore(), meta=args.JsonRestore())
+        with _checkpointer() as (args, checkpointer):
+            items = args.Composite(state=args.StandardRestore(), meta=args.JsonRestore())
+            try:
                 restored = checkpointer.restore(self._path(step), args=items)
-            arrays = [np.asarray(leaf) for leaf in restored.state]
-            text = restored.meta["text"]
-            sound = hashlib.sha256(text.encode()).hexdigest() == restored.meta["sha256"]
-        except Exception as error:  # orbax raises many kinds for a damaged folder
-            raise Damaged(str(error).splitlines()[0] if str(error) else repr(error)) from error
+                arrays = [np.asarray(leaf) for leaf in restored.state]
+                text = restored.meta["text"]
+                sound = hashlib.sha256(text.encode()).hexdigest() == restored.meta["sha256"]
+            except (MemoryError, PermissionError):  # says nothing about the checkpoint
+                raise
+            except Exception as error:  # orbax raises many kinds for a damaged folder
+                raise Damaged(_first_line(error)) from error
         if not sound:
             raise Damaged("its description is not what was saved")
         meta = json.loads(text)
@@ -180,6 +186,10 @@ def _fill(template: GANState, arrays: list[np.ndarray]) -> GANState:
 
     leaves, structure = jax.tree.flatten(template)
     return jax.tree.unflatten(structure, [leaf(*pair) for pair in zip(leaves, arrays, strict=True)])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [repr(error)])[0]
 
 
 def _describe(leaf: np.ndarray) -> dict[str, Any]:

@@ -5,6 +5,7 @@ unknown recipes, values out of range.
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,10 @@ class ResumeFlags:
     """The run's folder."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The new total; by default what the run was started with."""
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
+    """Where the same data are by now, if they have moved."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where tensorflow-datasets keeps them by now."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,28 +77,31 @@ class RecipesFlags:
 
 
 def _train(arguments: Sequence[str]) -> int:
-    base = recipe(_flag(arguments, "recipe") or "gan")
+    arguments, penalties = _penalties(arguments)
     file = _flag(arguments, "config")
-    if file:
-        base = Config.from_toml(file, base)
+    values = Config.read_toml(_path(file)) if file is not None else {}
+    name = _flag(arguments, "recipe") or values.get("recipe", "gan")
+    base = Config() if name == Config().recipe else recipe(str(name))
+    if file is not None:
+        base = Config.from_toml(_path(file), base)
+    base = Config.from_dict({"penalties": base.penalties | penalties}, base)
     flags = tyro.cli(
         TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
     )
     config = flags.values
     config.validate()
+    generator = config.generator
     for field, found, allowed in (
         ("sample-shape", config.sample_shape, base.sample_shape),
         ("classes", config.classes, base.classes),
-        (
-            "generator.last-activation",
-            config.generator.last_activation,
-            base.generator.last_activation,
-        ),
+        ("generator.last-activation", generator.last_activation, base.generator.last_activation),
     ):
         if found != allowed:
             raise InputError(f"--{field}: {found} cannot be chosen; it comes from the data")
-    if flags.epochs is not None and _flag(arguments, "steps") is not None:
-        raise InputError("--epochs: says where to stop, and so does --steps; give one of them")
+    if flags.epochs is not None:
+        for other in ("steps", "print-config"):  # the one contradicts it, the other has no data
+            if _flag(arguments, other) is not None:
+                raise InputError(f"--epochs: cannot be given together with --{other}")
     if flags.print_config:
         sys.stdout.write(config.to_toml())
         return 0
@@ -101,29 +109,30 @@ def _train(arguments: Sequence[str]) -> int:
 
     from gan_jax.train import train
 
-    return _close(train(config, flags.run_dir, epochs=flags.epochs, console=console), console)
+    run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
+    return _close(train(config, run_dir, epochs=flags.epochs, console=console), console)
 
 
 def _resume(arguments: Sequence[str]) -> int:
     flags = tyro.cli(ResumeFlags, prog="gan-jax resume", args=arguments)
-    _check_run(flags.run)
+    run_dir = _run_dir(flags.run)
     console = _console()
 
     from gan_jax.train import resume
 
-    return _close(resume(flags.run, flags.steps, console=console), console)
+    moved = {"dataset": flags.dataset, "data_dir": flags.data_dir}
+    return _close(resume(run_dir, flags.steps, **moved, console=console), console)
 
 
 def _sample(arguments: Sequence[str]) -> int:
     flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
-    _check_run(flags.run)
+    run_dir, output = _run_dir(flags.run), flags.output.expanduser()
 
     from gan_jax.sampling import check_output, sample_run, write_samples
 
-    check_output(flags.output)
-    samples = sample_run(flags.run, flags.count, flags.seed)
-    write_samples(samples, flags.output)
-    _console().print(f"{len(samples):,} samples in {flags.output}", highlight=False, soft_wrap=True)
+    check_output(output, flags.count)
+    write_samples(sample_run(run_dir, flags.count, flags.seed), output)
+    print(f"{flags.count:,} samples in {output}")
     return 0
 
 
@@ -182,17 +191,41 @@ def _usage() -> str:
 
 
 def _flag(arguments: Sequence[str], name: str) -> str | None:
-    """The value of a flag that has to be known before the others can be parsed."""
+    """The last value of a flag that has to be known before the others can be parsed."""
+    found = None
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
-        if flag == f"--{name}":
-            return value if equals else (list(arguments[index + 1 :]) or [""])[0]
-    return None
+        if flag.replace("_", "-") == f"--{name}":
+            found = value if equals else "".join(arguments[index + 1 : index + 2])
+    return found
 
 
-def _check_run(path: Path) -> None:
+def _penalties(arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+    """Take out each ``--penalties.NAME GAMMA``; only the pure floor knows which names there are."""
+    rest, found = [], {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--penalties."):
+            rest.append(argument)
+            continue
+        value = value if equals else next(remaining, "")
+        try:
+            found[flag.removeprefix("--penalties.").replace("-", "_")] = float(value)
+        except ValueError as error:
+            raise InputError(f"{flag}: {value!r} is not a number") from error
+    return rest, found
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _run_dir(path: Path) -> Path:
+    path = path.expanduser()
     if not (path / "config.toml").is_file():
         raise InputError(f"{path}: holds no run (there is no config.toml in it)")
+    return path
 
 
 def _console() -> "Console":
@@ -203,7 +236,7 @@ def _console() -> "Console":
 
 def _close(outcome: "Outcome", console: "Console") -> int:
     """Say how it ended, where everything is and what to run next."""
-    run = outcome.run
+    run, place = outcome.run, shlex.quote(str(outcome.run.path))
 
     def say(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -216,16 +249,17 @@ def _close(outcome: "Outcome", console: "Console") -> int:
         return 1
     if outcome.signal is not None:
         say(f"stopped at step {outcome.step:,}; saved in {run.path}")
-        say(f"  go on              gan-jax resume {run.path}")
+        say(f"  go on              gan-jax resume {place}")
         return 128 + outcome.signal
-    pictures = run.sample_paths()
+    config = run.read_config()
     say(f"done: {outcome.step:,} steps, all in {run.path}")
-    say(f"  last picture       {pictures[-1] if pictures else 'none'}")
+    say(f"  samples            {run.final_path}")
     say(f"  how it learned     {run.animation_path}")
     say(f"  curves             {run.curves_path}")
     say("next:")
-    say(f"  more samples       gan-jax sample {run.path} --count 400 --output samples.png")
-    say(f"  train on           gan-jax resume {run.path} --steps {2 * outcome.step}")
+    say(f"  more samples       gan-jax sample {place} --count 400 --output samples.png")
+    if config.decay.shape == "constant" or outcome.step < config.decay.horizon:
+        say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
     return 0
 
 

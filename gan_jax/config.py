@@ -74,7 +74,7 @@ class OptimizerConfig:
 class DecayConfig:
     """How both learning rates fall."""
 
-    shape: str = "constant"  # constant or cosine
+    shape: str = "constant"  # constant, linear or cosine
     horizon: Count = 1_000_000  # steps until the rate has reached zero, wherever the run stops
 
 
@@ -138,6 +138,21 @@ class Config:
 
         return tomli_w.dumps(self.to_dict())
 
+    @staticmethod
+    def read_toml(path: str | Path) -> dict[str, Any]:
+        """The values in a file, unchecked.
+
+        Raises:
+            InputError: no readable TOML; the message names the file.
+        """
+        try:
+            with open(path, "rb") as file:
+                return tomllib.load(file)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not a TOML file ({error})") from error
+
     @classmethod
     def from_toml(cls, path: str | Path, base: "Config | None" = None) -> "Config":
         """`base` (the defaults, if none) with the values of that file in place of its own.
@@ -145,13 +160,7 @@ class Config:
         Raises:
             InputError: no readable TOML, or as `from_dict`; the message names the file.
         """
-        try:
-            with open(path, "rb") as file:
-                values = tomllib.load(file)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a TOML file ({error})") from error
+        values = cls.read_toml(path)
         try:
             return cls.from_dict(values, base)
         except InputError as error:

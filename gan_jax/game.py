@@ -44,7 +44,7 @@ class Game(NamedTuple):
 
 def normal_latents(size: int) -> Callable[[Key, int], Latents]:
     """Standard normal latents, ``(key, count) -> [count, size]``."""
-    return lambda key, count: jax.random.normal(key, (count, size))
+    return lambda key, count: jax.random.normal(key, (count, size), jnp.float32)
 
 
 def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latents]:
@@ -56,9 +56,11 @@ def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latent
 
     def draw(key: Key, count: int) -> Latents:
         normal_key, category_key = jax.random.split(key)
-        normals = jax.random.normal(normal_key, (count, size))
+        normals = jax.random.normal(normal_key, (count, size), jnp.float32)
         category = jax.random.randint(category_key, (count,), 0, categories)
-        return jnp.concatenate([normals, _LOUD * jax.nn.one_hot(category, categories)], axis=1)
+        return jnp.concatenate(
+            [normals, _LOUD * jax.nn.one_hot(category, categories, dtype=jnp.float32)], axis=1
+        )
 
     return draw
 

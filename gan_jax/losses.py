@@ -36,6 +36,7 @@ class AdversarialLoss(NamedTuple):
     discriminator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
     generator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
     probability: Callable[[Logits], jax.Array] | None  # D(x) in [0, 1], where the loss defines one
+    equilibrium: float = 0.0  # the logit of a discriminator that cannot tell real from fake
 
 
 def _cross_entropy_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
@@ -94,7 +95,7 @@ non_saturating = AdversarialLoss(
 )
 r"""The same discriminator; the generator minimises :math:`-\log\sigma(f)` (arXiv:1406.2661 §3)."""
 
-least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator, None)
+least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator, None, 0.5)
 r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
 
 Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`.

@@ -29,6 +29,7 @@ OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
 
 DECAYS: Mapping[str, Callable[[int], optax.Schedule]] = {
     "constant": lambda horizon: optax.constant_schedule(1.0),
+    "linear": lambda horizon: optax.linear_schedule(1.0, 0.0, horizon),
     "cosine": lambda horizon: optax.cosine_decay_schedule(1.0, horizon),  # arXiv:1608.03983
 }
 

@@ -1,9 +1,11 @@
 """A run: one folder that holds the config, metrics, checkpoints and pictures of one training."""
 
-import fcntl
 import json
 import math
 import os
+import platform
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,29 +32,41 @@ class Run:
         self.metrics_path = self.path / "metrics.jsonl"  # determined by config and step alone
         self.timing_path = self.path / "timing.jsonl"  # what the clock said
         self.samples_path = self.path / "samples"
+        self.final_path = self.path / "final.png"  # the same latents at the very end
         self.animation_path = self.path / "training.webp"
         self.curves_path = self.path / "curves.png"
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
     @classmethod
-    def create(cls, path: str | Path, config: Config) -> "Run":
-        """A new folder for that config.
+    def create(cls, path: str | Path) -> "Run":
+        """A folder for a new run; `begin` writes into it.
 
         Raises:
-            InputError: the folder holds a run already, or cannot be made or written.
+            InputError: the folder holds a run already, or cannot be made.
         """
         run = cls(path)
-        if run.config_path.exists() or run.checkpoints.folder.exists():
+        with _writing(path):
+            run._refuse_old()
+            run.path.mkdir(parents=True, exist_ok=True)
+        return run
+
+    def begin(self, config: Config) -> None:
+        """Write the config of a new run; call it under the lock.
+
+        Raises:
+            InputError: the folder holds a run by now, or cannot be written.
+        """
+        with _writing(self.path):
+            self._refuse_old()
+            self.samples_path.mkdir(exist_ok=True)
+            self.write_config(config)
+
+    def _refuse_old(self) -> None:
+        if self.config_path.exists() or self.checkpoints.folder.exists():
             raise InputError(
-                f"{path}: holds a run already; go on with `gan-jax resume {path}` "
+                f"{self.path}: holds a run already; go on with `gan-jax resume` "
                 "or name another --run-dir"
             )
-        try:
-            run.samples_path.mkdir(parents=True, exist_ok=True)
-            run.write_config(config)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-        return run
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -73,15 +87,22 @@ class Run:
         Raises:
             InputError: another process is at it.
         """
-        with open(self.path / ".lock", "a+") as file:
+        try:
+            import fcntl
+        except ImportError:  # no such lock on this system
+            yield
+            return
+        with _writing(self.path):
+            file = open(self.path / ".lock", "a+")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
                 raise InputError(f"{self.path}: {holder} is training here") from error
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {os.uname().nodename}")
+            file.write(f"process {os.getpid()} on {platform.node()}")
             file.flush()
             yield
 
@@ -117,6 +138,7 @@ class Run:
 
     def cut_back(self, step: int) -> None:
         """Drop what was written beyond that step, so that going on from it repeats nothing."""
+        self.samples_path.mkdir(exist_ok=True)
         for path in (self.metrics_path, self.timing_path):
             kept = [record for record in _read_lines(path) if record["step"] <= step]
             partial = path.with_suffix(".jsonl.part")
@@ -135,17 +157,39 @@ def load(path: str | Path) -> tuple[GAN, GANState]:
     """
     run = Run.open(path)
     gan = from_config(run.read_config())
-    state, _, _ = run.checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    state, _, notes = run.checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     return gan, state
 
 
 def new_run_dir(config: Config) -> Path:
-    """``runs/<recipe>-<dataset>-<number>``, the first number that is free."""
-    name = f"{config.recipe}-{Path(config.dataset).stem}"
+    """Make ``runs/<recipe>-<dataset>-<number>``, with the first number that is free."""
+    name = re.sub(r"[^\w.-]+", "_", f"{config.recipe}-{Path(config.dataset).stem}")
     number = 1
-    while (path := Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return path
+    while True:
+        path = Path("runs") / f"{name}-{number}"
+        try:
+            with _writing(path, FileExistsError):
+                path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+
+
+@contextmanager
+def _writing(path: str | Path, *passed: type[OSError]) -> Iterator[None]:
+    """What the system refuses, in one line; but for the kinds that are passed on.
+
+    Raises:
+        InputError: names the path and what the system said.
+    """
+    try:
+        yield
+    except passed:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

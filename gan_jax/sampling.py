@@ -29,14 +29,17 @@ def sample_run(path: str | Path, count: int, seed: int = 0) -> np.ndarray:
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed: {seed} is out of range; 0 to {2**32 - 1} is allowed")
     gan, state = load(path)
     draw = jax.jit(lambda key: gan.sample(state, key, _BLOCK))
     key = jax.random.key(seed)
-    blocks = [
-        np.asarray(draw(jax.random.fold_in(key, block))) for block in range(-(-count // _BLOCK))
-    ]
-    samples = np.concatenate(blocks)[:count]
-    return to_uint8(samples) if samples.ndim == 4 else samples
+
+    def block(number: int) -> np.ndarray:
+        samples = np.asarray(draw(jax.random.fold_in(key, number)))
+        return to_uint8(samples) if samples.ndim == 4 else samples
+
+    return np.concatenate([block(number) for number in range(-(-count // _BLOCK))])[:count]
 
 
 def write_samples(samples: np.ndarray, path: Path) -> None:
@@ -51,7 +54,7 @@ def write_samples(samples: np.ndarray, path: Path) -> None:
     try:
         with open(path, "wb") as file:
             if path.suffix == ".png":
-                draw_samples(samples[:_MOST_DRAWN]).save(file, format="PNG")
+                draw_samples(samples).save(file, format="PNG")
             elif samples.ndim == 4:
                 np.savez_compressed(
                     file, images=samples[..., 0] if samples.shape[-1] == 1 else samples
@@ -62,11 +65,11 @@ def write_samples(samples: np.ndarray, path: Path) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, count: int) -> None:
     """Refuse an output that `write_samples` could not write, before any work is done.
 
     Raises:
-        InputError: another suffix, or no such folder.
+        InputError: another suffix, no such folder, or more samples than fit on a picture.
     """
     if path.suffix not in _SUFFIXES:
         raise InputError(
@@ -74,3 +77,5 @@ def check_output(path: Path) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise InputError(f"output: {path.parent} is not a folder")
+    if path.suffix == ".png" and count > _MOST_DRAWN:
+        raise InputError(f"count: {count:,} is out of range; a picture shows up to {_MOST_DRAWN:,}")

@@ -5,11 +5,7 @@
 
 import dataclasses
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +28,7 @@ from gan_jax.networks import PRECISION
 from gan_jax.progress import Progress
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
+from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Samples
 
@@ -79,18 +76,30 @@ def train(
     if epochs is not None:
         config = dataclasses.replace(config, steps=_steps(epochs, config, dataset))
         config.validate()
+    if config.decay.shape != "constant" and config.steps > config.decay.horizon:
+        _say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
     session = _Session(config, dataset, console)
-    run = Run.create(run_dir or new_run_dir(config), config)
+    run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
-        return session.play(run, jax.jit(session.gan.init)(jax.random.key(config.seed)))
+        run.begin(config)
+        return session.play(run, session.start())
 
 
-def resume(run_dir: str | Path, steps: int | None = None, *, console: Console) -> Outcome:
+def resume(
+    run_dir: str | Path,
+    steps: int | None = None,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    console: Console,
+) -> Outcome:
     """Go on with a run from its newest sound checkpoint, as if it had never stopped.
 
     Args:
         run_dir: the run's folder.
         steps: the new total; what the run's config says by default.
+        dataset: where the same data are by now, if they have moved.
+        data_dir: where tensorflow-datasets keeps them by now.
         console: where to report.
 
     Raises:
@@ -98,27 +107,39 @@ def resume(run_dir: str | Path, steps: int | None = None, *, console: Console) -
     """
     run = Run.open(run_dir)
     _say(console, _versions())
-    config = run.read_config()
-    config = dataclasses.replace(config, steps=config.steps if steps is None else steps)
-    config.validate()
+    changes = {"steps": steps, "dataset": dataset, "data_dir": data_dir}
+    given = {name: value for name, value in changes.items() if value is not None}
+    config = Config.from_dict(given, run.read_config())
     with run.lock():
-        template = jax.eval_shape(from_config(config).init, jax.random.key(0))
-        state, facts, notes = run.checkpoints.restore(template)
-        for note in notes:
-            _say(console, note)
-        step = int(state.step)
+        state, facts = _restore(run, config, console)
+        step = 0 if state is None else int(state.step)
         if config.steps <= step:
             raise InputError(
                 f"steps: {config.steps:,} asked, {run.path} has done {step:,}; "
                 "give a larger total with --steps"
             )
-        dataset = _load(config, console)
-        if facts["data"] != dataset.fingerprint:
+        data = _load(config, console)
+        if facts and facts["data"] != data.fingerprint:
             raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
-        session = _Session(config, dataset, console)
+        config = _fit(config, data)
+        session = _Session(config, data, console)
         run.cut_back(step)
         run.write_config(config)
-        return session.play(run, state)
+        return session.play(run, session.start() if state is None else state)
+
+
+def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
+    """The newest sound state and its facts; no state where the run never got to save one."""
+    if not run.checkpoints.steps():
+        _say(console, "no checkpoint yet: starting over, which comes to the same")
+        return None, {}
+    template = jax.eval_shape(from_config(config).init, jax.random.key(0))
+    state, facts, notes = run.checkpoints.restore(template, move_aside=True)
+    if facts["jax"] != jax.__version__:
+        notes.append(f"saved by jax {facts['jax']}: bits may differ from those of one long run")
+    for note in notes:
+        _say(console, note)
+    return state, facts
 
 
 class _Session:
@@ -134,36 +155,41 @@ class _Session:
         self.program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
         self.draw = jax.jit(self._draw)
 
+    def start(self) -> GANState:
+        """The state at step 0."""
+        return jax.jit(self.gan.init)(jax.random.key(self.config.seed))
+
     def play(self, run: Run, state: GANState) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
-        step, stop, diverged = int(state.step), self.config.steps, False
+        step, stop, finite = int(state.step), self.config.steps, True
         if step == 0:
-            self._picture(run, state, step)
+            self._picture(state, run.sample_path(step))
         chunk = 1  # the first chunk waits for the compiler; the clock starts after it
-        with _signals() as caught, Progress(self.console, stop, self.rows) as progress:
-            while step < stop and not caught and not diverged:
+        with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
+            while step < stop and not caught and finite:
                 count = min(chunk, self._steps_to_event(step))
                 picks = self.stream.picks(step)
                 state, metrics = self.program(state, self.stream.source, picks, count)
                 numbers = _numbers(metrics)  # waits for the device
-                step += count
+                step, finite = step + count, numbers["finite"]
                 progress.count(step)
                 chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
                 if step % self.config.log_interval == 0:
                     run.append_metrics({"step": step, **numbers})
                     run.append_timing({"step": step, **progress.timing()})
-                    diverged = not numbers["finite"]
                 if step % self.config.picture_interval == 0:
-                    self._picture(run, state, step)
-                if step % self.config.checkpoint_interval == 0 and numbers["finite"]:
+                    self._picture(state, run.sample_path(step))
+                if step % self.config.checkpoint_interval == 0 and finite:
                     self._save(run, state)
                 if progress.due() or step == stop:
                     progress.show(step, numbers)
-            if not diverged:
+            if finite:
                 self._save(run, state)
-        if not caught:
-            self._summarise(run)
-        return Outcome(run, step, caught[0] if caught else None, diverged)
+            early = caught[0] if caught and step < stop else None
+            if early is None:
+                self._picture(state, run.final_path)
+                self._summarise(run)
+        return Outcome(run, step, early, not finite)
 
     def _steps_to_event(self, step: int) -> int:
         """How far it is to the next step at which the host has something to do."""
@@ -180,25 +206,26 @@ class _Session:
         count = _PICTURE_IMAGES if self.dataset.is_image else _PICTURE_POINTS
         return self.gan.sample(state, key, count)
 
-    def _picture(self, run: Run, state: GANState, step: int) -> None:
+    def _picture(self, state: GANState, path: Path) -> None:
         samples = np.asarray(self.draw(state))
         if self.dataset.is_image:
             picture = draw_images(to_uint8(samples))
         else:
             picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
-        picture.save(run.sample_path(step))
+        picture.save(path)
 
     def _summarise(self, run: Run) -> None:
-        animate(run.sample_paths(), run.animation_path)
+        animate([*run.sample_paths(), run.final_path], run.animation_path)
         config = self.config
-        loss, zero = LOSSES[config.loss], jnp.zeros(1)
+        loss = LOSSES[config.loss]
+        unsure = jnp.full(1, loss.equilibrium)
         draw_curves(
             run.read_metrics(),
             run.curves_path,
             title=f"{config.recipe} on {self.dataset.name}",
             equilibrium=(
-                float(loss.discriminator(zero, zero)[0]),
-                float(loss.generator(zero, zero)[0]),
+                float(loss.discriminator(unsure, unsure)[0]),
+                float(loss.generator(unsure, unsure)[0]),
             ),
         )
 
@@ -208,7 +235,8 @@ def _versions() -> str:
     device = jax.devices()[0]
     kind = f"{jax.device_count()} x {device.device_kind}"
     if device.platform == "cpu":
-        kind = f"cpu, {os.cpu_count()} cores"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        kind = f"cpu, {cores} cores"
     return (
         f"gan_jax {gan_jax.__version__} on {kind}; float32, matrix products in "
         f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
@@ -244,11 +272,15 @@ def _steps(epochs: int, config: Config, dataset: Dataset) -> int:
 def _fit(config: Config, dataset: Dataset) -> Config:
     """The config with all that comes from the data written into it."""
     path = location(config.dataset)
+    name = str(path.resolve()) if path else config.dataset
+    data_dir = config.data_dir or ("" if path else os.environ.get("TFDS_DATA_DIR", ""))
+    if not name.isprintable():
+        raise InputError(f"dataset: {name!a} cannot be written into a config; rename it")
     return dataclasses.replace(
         config,
         # Absolute, so that the run finds its data again from another working directory.
-        dataset=str(path.resolve()) if path else config.dataset,
-        data_dir=str(Path(config.data_dir).expanduser().resolve()) if config.data_dir else "",
+        dataset=name,
+        data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else "",
         sample_shape=dataset.sample_shape,
         classes=dataset.classes,
         generator=dataclasses.replace(
@@ -262,32 +294,6 @@ def _numbers(metrics: Metrics) -> dict[str, Any]:
     return {
         name: np.asarray(leaf).item() for name, leaf in jax.device_get(metrics).flatten().items()
     }
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM is put into the list; a second one acts as if uncaught."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def catch(number: int, frame: Any) -> None:
-        del frame
-        caught.append(number)
-        restore()
-
-    for number in before:
-        signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        restore()
 
 
 def _say(console: Console, line: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -99,9 +100,8 @@ def test_no_flipped_bit_gives_wrong_numbers(tmp_path, state, template):
             assert_same_bits(found, at_step(state, 1 if notes else 2))
             noticed += bool(notes)
             if notes:
-                assert "checkpoint of step 2 is damaged" in notes[0]
-                assert store.steps() == [1]
-                assert (store.folder / "damaged-2").is_dir()
+                assert "checkpoints/2: damaged (" in notes[0]
+                assert store.steps() == [1, 2]  # looked at, and left alone
     assert noticed >= 3
 
 
@@ -132,11 +132,32 @@ def test_truncated_files(tmp_path, state, template, share):
     assert_same_bits(found, at_step(state, 1))
 
 
+def test_damaged_ones_are_moved_aside_on_request(tmp_path, state, template):
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.save(at_step(state, 1), {})
+    store.save(at_step(state, 2), {})
+    shutil.rmtree(store.folder / "2" / "meta")
+    found, _, _ = store.restore(template, move_aside=True)
+    assert_same_bits(found, at_step(state, 1))
+    assert store.steps() == [1] and (store.folder / "damaged-2").is_dir()
+    store.save(at_step(state, 2), {})
+    assert_same_bits(store.restore(template)[0], at_step(state, 2))
+
+
+def test_trouble_of_the_system_is_not_damage(tmp_path, state, template, monkeypatch):
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.save(at_step(state, 1), {})
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)  # as if it could not be imported
+    with pytest.raises(ImportError):
+        store.restore(template, move_aside=True)
+    assert store.steps() == [1]
+
+
 def test_all_damaged(tmp_path, state, template):
     store = Checkpoints(tmp_path / "checkpoints")
     store.save(at_step(state, 1), {})
     shutil.rmtree(store.folder / "1" / "state")
-    with pytest.raises(InputError, match="checkpoint of step 1 is damaged .*nothing to restore"):
+    with pytest.raises(InputError, match=r"checkpoints/1: damaged \(.*nothing to restore"):
         store.restore(template)
 
 

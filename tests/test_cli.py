@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,7 +54,13 @@ BEFORE_JAX = [
     (["train", "--recipe=gann"], 2, "did you mean 'gan'?"),
     (["train", "--batch-size", "0"], 2, "batch_size: 0 is out of range; 1 to 65536 is allowed"),
     (["train", "--config", "none.toml"], 2, "none.toml: cannot be read"),
-    (["train", "--steps", "3", "--epochs", "3"], 2, "give one of them"),
+    (["train", "--steps", "3", "--epochs", "3"], 2, "cannot be given together with --steps"),
+    (["train", "--epochs", "3", "--print-config"], 2, "together with --print-config"),
+    (["train", "--config="], 2, "cannot be read"),
+    (["train", "--recipe", "concept", "--penalties.r1", "1", "--print-config"], 0, "r1 = 1.0"),
+    (["train", "--penalties.wgan-gp=10", "--print-config"], 0, "wgan_gp = 10.0"),
+    (["train", "--penalties.r1", "much"], 2, "--penalties.r1: 'much' is not a number"),
+    (["train", "--penalties.r1", "-1"], 2, "penalties.r1: -1.0 is out of range"),
     (["train", "--sample-shape", "3"], 2, "comes from the data"),
     (["train", "--print-config"], 0, 'recipe = "gan"'),
     (["resume", "nowhere"], 2, "nowhere: holds no run"),
@@ -113,6 +120,29 @@ def test_flags_replace_the_file_and_the_file_the_recipe(tmp_path, capsys):
     values = tomllib.loads(capsys.readouterr().out)
     assert (values["seed"], values["steps"], values["generator"]["latent_size"]) == (6, 77, 9)
     assert values["generator"]["widths"] == [128]
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ('recipe = "concept"', [], "concept"),
+        ('recipe = "concept"', ["--recipe", "gan"], "gan"),
+        ("seed = 1", ["--recipe", "concept"], "concept"),
+        ("seed = 1", ["--recipe", "concept", "--recipe=gan"], "gan"),
+        ("seed = 1", [], "gan"),
+    ],
+)
+def test_values_are_those_of_the_recipe_named(text, flags, expected, tmp_path, capsys):
+    (tmp_path / "c.toml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "c.toml"), *flags, "--print-config"]) == 0
+    values = tomllib.loads(capsys.readouterr().out)
+    assert values["generator"]["widths"] == list(RECIPES[expected].config.generator.widths)
+
+
+def test_a_recipe_in_a_file_must_exist(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text('recipe = "gann"')
+    assert main(["train", "--config", str(tmp_path / "c.toml"), "--print-config"]) == 2
+    assert "recipe: 'gann' is not one of" in capsys.readouterr().err
 
 
 def test_every_recipe_is_listed_with_its_source(capsys):
@@ -191,6 +221,7 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
         (["--generator.activation", "swish"], "generator.activation: 'swish' is not one of"),
         (["--batch-size", "5000"], "batch_size: a step takes 5000 rows; the data has 1617"),
         (["--run-dir", "file/below"], "file/below: cannot be written"),
+        (["--run-dir", "n" * 300], "cannot be written"),
         (["--run-dir", "old"], "old: holds a run already"),
     ],
 )
@@ -221,6 +252,10 @@ def test_output_is_checked_before_any_work(output, message, tmp_path, monkeypatc
     assert message in capsys.readouterr().err
     assert main(["sample", "run", "--count", "0", "--output", "s.npz"]) == 2
     assert "count: 0 is out of range" in capsys.readouterr().err
+    assert main(["sample", "run", "--count", "3", "--output", "s.npz", "--seed", str(2**64)]) == 2
+    assert "seed: 18446744073709551616 is out of range" in capsys.readouterr().err
+    assert main(["sample", "run", "--count", "10001", "--output", "s.png"]) == 2
+    assert "count: 10,001 is out of range" in capsys.readouterr().err
     assert not (tmp_path / "s.npz").exists()
 
 
@@ -329,4 +364,22 @@ def test_divergence_has_a_status_of_its_own(tmp_path, monkeypatch, capsys):
     for player in ("generator", "discriminator"):
         flags += [f"--{player}-optimizer.name", "sgd", f"--{player}-optimizer.learning-rate", "1e3"]
     assert main(["train", "--dataset", "ring", *flags, *TINY, "--run-dir", "run"]) == 1
-    assert "diverged: the metrics of step 50 are not finite" in capsys.readouterr().out
+    assert "diverged: the metrics of step" in capsys.readouterr().out
+
+
+def test_commands_named_at_the_end_work_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset", "ring", "--steps", "2", "--run-dir", "a b/c", *TINY]
+    assert main(["train", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line.split("gan-jax ", 1)[1] for line in lines if " gan-jax " in line]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(shlex.split(command)) == 0
+
+
+def test_no_advice_to_train_at_a_rate_of_zero(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset", "ring", "--steps", "2", "--decay.horizon", "2", *TINY]
+    assert main(["train", *flags, "--run-dir", "run"]) == 0
+    assert "train on" not in capsys.readouterr().out

@@ -29,6 +29,7 @@ ROOMS = [
     "report",
     "runs",
     "progress",
+    "signals",
     "sampling",
     "train",
     "cli",
@@ -112,7 +113,16 @@ def loaded_after(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"tensorflow_datasets", "tensorflow", "orbax", "sklearn", "matplotlib", "PIL", "tyro"}
+HEAVY = {
+    "tomli_w",
+    "tensorflow_datasets",
+    "tensorflow",
+    "orbax",
+    "sklearn",
+    "matplotlib",
+    "PIL",
+    "tyro",
+}
 
 
 def test_importing_loads_no_jax():

@@ -49,6 +49,26 @@ def test_value_where_both_logits_are_zero(name):
         np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
+# What the players lose where the discriminator cannot tell one from the other. For least squares
+# with targets 1 and 0 it then says 1/2: (1/2)(1/4 + 1/4), (1/2)(1/4).
+AT_EQUILIBRIUM = AT_ZERO | {"least_squares": (0.25, 0.125)}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_equilibrium(name):
+    loss = LOSSES[name]
+    unsure = jnp.full(1, loss.equilibrium)
+    found = (loss.discriminator(unsure, unsure)[0], loss.generator(unsure, unsure)[0])
+    np.testing.assert_allclose(found, AT_EQUILIBRIUM[name], rtol=1e-6)
+
+    def lost(both):  # real and fake alike, hence one logit for both
+        return loss.discriminator(both, both)[0]
+
+    # Of all answers that are alike for both, it is one that loses least.
+    slopes = [float(jax.grad(lost)(unsure + shift)[0]) for shift in (-1e-2, 1e-2)]
+    assert slopes[0] <= 1e-6 and slopes[1] >= -1e-6
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("real", [-1e4, 0.3, 1e4])
 @pytest.mark.parametrize("fake", [-1e4, -0.2, 1e4])

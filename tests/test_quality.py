@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,7 +36,8 @@ def classify():
     """``[n, 28, 28, 1] uint8 -> [n]`` classes; at least 98 % right on real test digits."""
     data = load(MNIST)
     assert isinstance(data.train, Part)
-    model, optimizer = Classifier(), optax.adam(1e-3)
+    model: Any = Classifier()
+    optimizer = optax.adam(1e-3)
     params = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     stream = make_stream(data.train, 128, 0, 100)
 
@@ -45,7 +47,8 @@ def classify():
 
         def loss(params):
             logits = model.apply(params, batch.samples)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+            labels: Any = batch.labels
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state)
         return (optax.apply_updates(params, updates), opt_state), None

@@ -11,9 +11,15 @@ from gan_jax.errors import InputError
 from gan_jax.runs import Run, load, new_run_dir
 
 
+def started(path, **changes) -> Run:
+    run = Run.create(path)
+    run.begin(tiny_config(**changes))
+    return run
+
+
 @pytest.fixture
 def run(tmp_path):
-    return Run.create(tmp_path / "run", tiny_config())
+    return started(tmp_path / "run")
 
 
 def test_config_comes_back(run):
@@ -22,21 +28,25 @@ def test_config_comes_back(run):
 
 def test_a_run_is_never_written_into(run):
     before = run.config_path.read_bytes()
-    with pytest.raises(InputError, match="holds a run already; go on with `gan-jax resume"):
-        Run.create(run.path, tiny_config(seed=1))
+    with pytest.raises(InputError, match="holds a run already; go on with `gan-jax resume`"):
+        Run.create(run.path)
+    with pytest.raises(InputError, match="holds a run already"):
+        run.begin(tiny_config(seed=1))  # as when another process was faster
     assert run.config_path.read_bytes() == before
 
 
 def test_a_folder_without_a_run_is_fine(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    Run.create(tmp_path, tiny_config())
+    started(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_no_folder_can_be_made_below_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file/run: cannot be written"):
-        Run.create(tmp_path / "file" / "run", tiny_config())
+        Run.create(tmp_path / "file" / "run")
+    with pytest.raises(InputError, match="cannot be written"):
+        Run.create(tmp_path / ("long" * 100))
 
 
 def test_no_run_there(tmp_path):
@@ -100,8 +110,7 @@ except InputError as error:
 def test_new_folders_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = tiny_config()
-    assert str(new_run_dir(config)) == "runs/gan-ring-1"
-    Run.create(new_run_dir(config), config)
-    assert str(new_run_dir(config)) == "runs/gan-ring-2"
-    elsewhere = tiny_config(dataset="/data/my faces.npz")
-    assert str(new_run_dir(elsewhere)) == "runs/gan-my faces-1"
+    assert [str(new_run_dir(config)) for _ in range(2)] == ["runs/gan-ring-1", "runs/gan-ring-2"]
+    elsewhere = tiny_config(recipe="../up", dataset="/data/my faces.npz")
+    assert str(new_run_dir(elsewhere)) == "runs/.._up-my_faces-1"
+    assert len(list((tmp_path / "runs").iterdir())) == 3

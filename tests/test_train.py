@@ -3,15 +3,20 @@
 import dataclasses
 import io
 import json
+import os
+import shutil
+import signal
+import sys
 
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same_bits, tiny_config
+from conftest import assert_same_bits, plain, tiny_config
 from PIL import Image
 from rich.console import Console
 
 from gan_jax import train as train_module
+from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
 from gan_jax.errors import InputError
 from gan_jax.runs import Run, load
@@ -50,7 +55,7 @@ def assert_same_run(found: Run, expected: Run) -> None:
 def test_what_a_run_leaves_behind(whole):
     names = {path.name for path in whole.path.iterdir()}
     assert {"config.toml", "metrics.jsonl", "timing.jsonl", "samples", "checkpoints"} <= names
-    assert {"training.webp", "curves.png"} <= names
+    assert {"training.webp", "curves.png", "final.png"} <= names
     assert [record["step"] for record in whole.read_metrics()] == [10, 20, 30, 40, 50, 60]
     assert all(np.isfinite(r["discriminator_loss"]) for r in whole.read_metrics())
     assert [path.stem for path in whole.sample_paths()] == [
@@ -60,7 +65,7 @@ def test_what_a_run_leaves_behind(whole):
     ]
     assert whole.checkpoints.steps() == [20, 40, 60]
     with Image.open(whole.animation_path) as picture:
-        assert picture.n_frames == 3  # type: ignore
+        assert picture.n_frames == 4  # type: ignore
     timing = [json.loads(line) for line in whole.timing_path.read_text().splitlines()]
     assert [record["step"] for record in timing] == [10, 20, 30, 40, 50, 60]
     assert all(record["steps_per_second"] > 0 for record in timing)
@@ -109,8 +114,50 @@ def test_damaged_checkpoint_costs_an_interval_only(whole, tmp_path):
     largest.write_bytes(b"")
     console = quiet()
     resume(run.path, STEPS, console=console)
-    assert "checkpoint of step 60 is damaged" in said(console)
+    assert "checkpoints/60: damaged (" in said(console)
     assert_same_run(run, whole)
+
+
+def test_killed_before_the_first_checkpoint(whole, tmp_path):
+    run = train(dataclasses.replace(CONFIG, steps=15), tmp_path / "run", console=quiet()).run
+    shutil.rmtree(run.checkpoints.folder)
+    shutil.rmtree(run.samples_path)
+    console = quiet()
+    resume(run.path, STEPS, console=console)
+    assert "no checkpoint yet: starting over" in said(console)
+    assert_same_run(run, whole)
+
+
+def test_a_reader_leaves_damaged_checkpoints_alone(tmp_path):
+    run = train(dataclasses.replace(CONFIG, steps=40), tmp_path / "run", console=quiet()).run
+    shutil.rmtree(run.checkpoints.folder / "40" / "state")
+    with pytest.warns(UserWarning, match="checkpoints/40: damaged"):
+        _, state = load(run.path)
+    assert state.step == 20 and run.checkpoints.steps() == [20, 40]
+
+
+def test_data_that_moved(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32))
+    config = dataclasses.replace(CONFIG, dataset=str(tmp_path / "a.npy"), steps=5)
+    run = train(config, tmp_path / "run", console=quiet()).run
+    (tmp_path / "a.npy").rename(tmp_path / "b.npy")
+    with pytest.raises(InputError, match=r"a\.npy"):
+        resume(run.path, 10, console=quiet())
+    assert resume(run.path, 10, dataset=str(tmp_path / "b.npy"), console=quiet()).step == 10
+    assert run.read_config().dataset == str(tmp_path / "b.npy")
+
+
+def test_one_feature_is_enough(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(50, 1)).astype(np.float32))
+    config = dataclasses.replace(CONFIG, dataset=str(tmp_path / "a.npy"), steps=2)
+    assert train(config, tmp_path / "run", console=quiet()).run.final_path.exists()
+
+
+def test_decay_that_ends_early_is_said(tmp_path):
+    console = quiet()
+    decay = dataclasses.replace(CONFIG.decay, horizon=5)
+    train(dataclasses.replace(CONFIG, steps=6, decay=decay), tmp_path / "run", console=console)
+    assert "the learning rate is zero from step 5 on" in said(console)
 
 
 def test_nothing_left_to_do(whole):
@@ -168,7 +215,8 @@ def test_nothing_is_written_for_bad_input(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_divergence_stops_and_keeps_the_last_sound_checkpoint(tmp_path):
+@pytest.mark.parametrize("log_interval", [1, 50, 1000])
+def test_divergence_stops_and_keeps_the_last_sound_checkpoint(log_interval, tmp_path):
     sgd = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
     config = dataclasses.replace(
         CONFIG,
@@ -176,40 +224,49 @@ def test_divergence_stops_and_keeps_the_last_sound_checkpoint(tmp_path):
         generator_optimizer=sgd,
         discriminator_optimizer=sgd,
         checkpoint_interval=1,
-        log_interval=50,
+        log_interval=log_interval,
     )
     outcome = train(config, tmp_path / "run", console=quiet())
-    assert outcome.diverged and outcome.step == 50
-    last = json.loads(outcome.run.metrics_path.read_text().splitlines()[-1])
-    assert last["finite"] is False and last["discriminator_loss"] is None
+    assert outcome.diverged and outcome.step < STEPS
     kept = outcome.run.checkpoints.steps()
-    assert kept and max(kept) < 50
+    assert kept and max(kept) < outcome.step
+    _, state = load(outcome.run.path)
+    assert all(np.isfinite(leaf).all() for leaf in plain((state.generator, state.discriminator)))
+    if log_interval == 1:
+        last = json.loads(outcome.run.metrics_path.read_text().splitlines()[-1])
+        assert last["finite"] is False and last["discriminator_loss"] is None
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_a_signal_saves_and_stops(tmp_path, monkeypatch, signals, whole):
-    import os
-    import signal
-
+@pytest.mark.parametrize("times", ["once", "twice at once", "twice, and meant"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number, times, whole):
     real = Run.append_metrics
 
     def interrupt(self, record):
         real(self, record)
         if record["step"] == 30:
-            for _ in range(signals):
-                os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1 if times == "once" else 2):
+                os.kill(os.getpid(), number)
 
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    saved = []
+    real_save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, *given: saved.append(1) or real_save(self, *given)
+    )
     monkeypatch.setattr(Run, "append_metrics", interrupt)
-    before = signal.getsignal(signal.SIGINT)
-    if signals == 2:  # the second one acts at once
-        with pytest.raises(KeyboardInterrupt):
+    if times == "twice, and meant":  # the second one acts at once
+        monkeypatch.setattr("gan_jax.signals._SAME_REQUEST_SECONDS", 0.0)
+        monkeypatch.setattr(signal, "raise_signal", lambda number: sys.exit(f"killed by {number}"))
+        with pytest.raises(SystemExit, match=f"killed by {number}"):
             train(CONFIG, tmp_path / "run", console=quiet())
         assert Run(tmp_path / "run").checkpoints.steps() == [20]
     else:
         outcome = train(CONFIG, tmp_path / "run", console=quiet())
-        assert (outcome.step, outcome.signal) == (30, signal.SIGINT)
+        assert (outcome.step, outcome.signal) == (30, number)
         assert outcome.run.checkpoints.steps() == [20, 30]
-    assert signal.getsignal(signal.SIGINT) == before
+        assert len(saved) == 2  # at 20, and once for the signal
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     monkeypatch.undo()
     assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
 

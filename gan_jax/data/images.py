@@ -50,7 +50,9 @@ def load_images(folder: Path) -> Source:
                 f"{_names(train.classes)} and {_names(test.classes)}"
             )
     files = train.files + (test.files if test else [])
-    return cached("images", files, lambda: _decode(folder, train, test))
+    # The same files are other labels when they are found from another folder.
+    kind = f"images below {folder.absolute()}"
+    return cached(kind, files, lambda: _decode(folder, train, test))
 
 
 def _decode(folder: Path, train: _Listing, test: _Listing | None) -> Source:

@@ -25,7 +25,7 @@ __all__ = ["image_and_label", "instructions", "prepare", "reachable"]
 
 WITHOUT_TENSORFLOW = ("mnist", "fashion_mnist", "kmnist")
 SPLITS = {"train": "train", "test": "t10k"}  # and how their files' names begin
-PATIENCE = 1.5  # seconds; left to itself, a download retries for minutes before it gives up
+PATIENCE = 0.8  # seconds; left to itself, a download retries for minutes before it gives up
 
 
 def prepare(name: str, root: Path) -> Path:

@@ -12,6 +12,7 @@ __all__ = ["animate", "draw_images", "draw_points", "draw_samples", "to_uint8"]
 _SIDE = 900  # pixels that a picture aims at: ten 28-pixel digits, three times enlarged
 _GAP = 1  # pixels between two images, before enlarging
 _BACKGROUND = 32
+_FRAMES = 60  # the most of an animation; more take minutes to encode and show nothing new
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
@@ -59,15 +60,22 @@ def draw_points(points: np.ndarray, reference: np.ndarray | None = None) -> Imag
         points: ``[n, features]``.
         reference: real points ``[m, features]``; the frame fits them where they are given.
     """
-    frame = (points if reference is None else reference)[:, :2]
+    points = _plane(points)
+    reference = None if reference is None else _plane(reference)
+    frame = points if reference is None else reference
     frame = frame[np.isfinite(frame).all(axis=1)]
     center = (frame.max(axis=0) + frame.min(axis=0)) / 2 if len(frame) else np.zeros(2)
     reach = max(float(np.abs(frame - center).max(initial=0.0)) * 1.25, 1e-6)
     picture = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
     if reference is not None:
-        _dot(picture, (reference[:, :2] - center) / reach, (190, 190, 190))
-    _dot(picture, (points[:, :2] - center) / reach, (225, 90, 0))
+        _dot(picture, (reference - center) / reach, (190, 190, 190))
+    _dot(picture, (points - center) / reach, (225, 90, 0))
     return Image.fromarray(picture)
+
+
+def _plane(points: np.ndarray) -> np.ndarray:
+    """The first two features; a single one lies on a line."""
+    return np.pad(points, ((0, 0), (0, 1)))[:, :2] if points.shape[1] == 1 else points[:, :2]
 
 
 def _dot(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int]) -> None:
@@ -83,9 +91,12 @@ def _dot(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int]) -
 
 def animate(frames: Sequence[Path], path: Path) -> None:
     """The pictures one after the other as an animated WebP; the last one stays for a while."""
+    if len(frames) > _FRAMES:
+        frames = [frames[round(i * (len(frames) - 1) / (_FRAMES - 1))] for i in range(_FRAMES)]
     pictures = []
     for frame in frames:
         with Image.open(frame) as picture:
+            picture.thumbnail((_SIDE, _SIDE))
             pictures.append(picture.convert("RGB"))
     durations = [120] * (len(pictures) - 1) + [2000]  # milliseconds
     pictures[0].save(
