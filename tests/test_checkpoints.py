@@ -231,4 +231,4 @@ def test_every_leaf_matters():
 def test_config_of_the_tests_has_all_parts():
     # The tests above speak for the default recipe only if theirs has a leaf of every kind.
     config = tiny_config()
-    assert config.penalties and config.average_decay > 0 and config.decay.shape == "cosine"
+    assert config.penalties and config.average_decay > 0 and config.decay.shape != "constant"
