@@ -40,6 +40,13 @@ def own_caches(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_one_file_at_a_time():
+    """Hundreds of compiled programs would otherwise fill gigabytes by the end of the suite."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)

@@ -191,13 +191,13 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dataset, shape = sources[name]
     assert main(["train", "--dataset", *dataset, "--steps", "2", "--run-dir", "run", *TINY]) == 0
-    assert main(["resume", "run", "--steps", "4"]) == 0
     run = Run("run")
     assert run.read_config().sample_shape == shape
-    assert run.checkpoints.steps() == [2, 4]
+    assert run.checkpoints.steps() == [2]
+    with Image.open(run.final_path) as picture:
+        assert picture.size[0] > 500
 
     assert main(["sample", "run", "--count", "7", "--output", "s.npz"]) == 0
-    assert main(["sample", "run", "--count", "7", "--output", "s.png"]) == 0
     with np.load("s.npz") as file:
         (field,) = file.files
         samples = file[field]
@@ -206,8 +206,6 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
         assert (field, samples.dtype, samples.shape) == ("images", np.uint8, expected)
     else:
         assert (field, samples.dtype, samples.shape) == ("samples", np.float32, (7, *shape))
-    with Image.open("s.png") as picture:
-        assert picture.size[0] > 500
     assert sorted(path.name for path in run.samples_path.iterdir()) == ["step-000000000.png"]
 
 
@@ -272,14 +270,14 @@ def wait_for_lines(path: Path, lines: int, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_by_a_signal_and_resumed(number, status, tmp_path):
+def test_stopped_by_signals_and_resumed(tmp_path):
     """Stopped three times through the command line, at moments no one chose: the same bits."""
     command = [sys.executable, "-m", "gan_jax"]
     start = [*command, "train", "--steps", "100000000", "--run-dir", "run", *SLOW]
     go_on = [*command, "resume", "run"]
     reached = 0
-    for attempt in range(3):
+    stops = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    for attempt, (number, status) in enumerate(stops):
         process = subprocess.Popen(
             go_on if attempt else start,
             cwd=tmp_path,

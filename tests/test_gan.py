@@ -1,7 +1,6 @@
 """`GAN`: the protocol every combination keeps, and what a step reports."""
 
 import dataclasses
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,11 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.types import Batch, Judgement
 
-PAIRS = list(itertools.product(LOSSES, [*PENALTIES, None]))
 
-
-@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
-def test_protocol(loss, penalty, key):
-    gan = tiny_gan(loss=loss, penalties={penalty: 1.0} if penalty else {})
+@pytest.mark.parametrize("penalties", [[], list(PENALTIES)], ids=["no penalty", "all penalties"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_protocol(loss, penalties, key):
+    gan = tiny_gan(loss=loss, penalties=dict.fromkeys(penalties, 1.0))
     state, metrics = gan.init(key), None
     step = jax.jit(gan.train_step)
     for seed in range(3):
@@ -33,7 +31,7 @@ def test_protocol(loss, penalty, key):
     assert all(np.isfinite(leaf).all() for leaf in plain(state.generator))
     samples = gan.sample(state, key, 5)
     assert samples.shape == (5, 2) and np.isfinite(samples).all()
-    assert set(metrics.penalties) == ({penalty} if penalty else set())
+    assert list(metrics.penalties) == penalties
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -96,7 +94,7 @@ def test_metrics_against_their_definitions(key):
             np.asarray(x) @ np.asarray(body["Dense_0"]["kernel"])
             + np.asarray(body["Dense_0"]["bias"])[None]
         )
-        h = np.where(h > 0, h, 0.2 * h)
+        h = np.where(h > 0, h, 0.1 * h)
         return (h @ np.asarray(body["Dense_1"]["kernel"]))[:, 0] + np.asarray(
             body["Dense_1"]["bias"]
         )

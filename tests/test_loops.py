@@ -83,11 +83,11 @@ def test_a_sweep_over_rates_is_a_population(key):
     states = population(gan).init(jnp.stack([key, key]))
     rates = jnp.array([1e-3, 1e-2])
     states = optax.tree.set(states, learning_rate=rates)
-    states, _ = population(gan).train_step(states, BATCHES[0])
+    states, _ = jax.jit(population(gan).train_step)(states, BATCHES[0])
     for member, rate in enumerate([1e-3, 1e-2]):
         adam = OptimizerConfig(learning_rate=rate)
         alone = tiny_gan(generator_optimizer=adam, discriminator_optimizer=adam)
-        state, _ = alone.train_step(alone.init(key), BATCHES[0])
+        state, _ = jax.jit(alone.train_step)(alone.init(key), BATCHES[0])
         found = jax.tree.map(lambda x, m=member: x[m], states.generator.params)
         assert_close(found, state.generator.params)
 
