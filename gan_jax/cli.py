@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gan_jax import environment
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
 from gan_jax.recipes import RECIPES, recipe
@@ -106,6 +107,7 @@ def _train(arguments: Sequence[str]) -> int:
         sys.stdout.write(config.to_toml())
         return 0
     console = _console()
+    environment.prepare()
 
     from gan_jax.train import train
 
@@ -117,6 +119,7 @@ def _resume(arguments: Sequence[str]) -> int:
     flags = tyro.cli(ResumeFlags, prog="gan-jax resume", args=arguments)
     run_dir = _run_dir(flags.run)
     console = _console()
+    environment.prepare()
 
     from gan_jax.train import resume
 
@@ -127,6 +130,7 @@ def _resume(arguments: Sequence[str]) -> int:
 def _sample(arguments: Sequence[str]) -> int:
     flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
     run_dir, output = _run_dir(flags.run), flags.output.expanduser()
+    environment.prepare()
 
     from gan_jax.sampling import check_output, sample_run, write_samples
 

@@ -6,6 +6,7 @@
 import dataclasses
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def train(
     run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
         run.begin(config)
-        return session.play(run, session.start())
+        return session.play(run)
 
 
 def resume(
@@ -125,7 +126,7 @@ def resume(
         session = _Session(config, data, console)
         run.cut_back(step)
         run.write_config(config)
-        return session.play(run, session.start() if state is None else state)
+        return session.play(run, state)
 
 
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
@@ -135,8 +136,9 @@ def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | Non
         return None, {}
     template = jax.eval_shape(from_config(config).init, jax.random.key(0))
     state, facts, notes = run.checkpoints.restore(template, move_aside=True)
-    if facts["jax"] != jax.__version__:
-        notes.append(f"saved by jax {facts['jax']}: bits may differ from those of one long run")
+    for name, now in _compiler().items():
+        if facts.get(name, now) != now:
+            notes.append(f"saved under {name} {facts[name]!r}: bits may differ from one long run's")
     for note in notes:
         _say(console, note)
     return state, facts
@@ -152,24 +154,25 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
-        self.program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
         self.draw = jax.jit(self._draw)
 
-    def start(self) -> GANState:
-        """The state at step 0."""
-        return jax.jit(self.gan.init)(jax.random.key(self.config.seed))
-
-    def play(self, run: Run, state: GANState) -> Outcome:
+    def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
+        executor = ThreadPoolExecutor(1)
+        compiling = executor.submit(self._compile)
+        executor.shutdown(wait=False)  # once that is done
+        state = self._start() if saved is None else saved
         step, stop, finite = int(state.step), self.config.steps, True
         if step == 0:
             self._picture(state, run.sample_path(step))
-        chunk = 1  # the first chunk waits for the compiler; the clock starts after it
+        self.stream.picks(step)  # compiles the order of rows
+        program = compiling.result()
+        chunk = 1  # to learn how fast steps are; the clock starts after it
         with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
             while step < stop and not caught and finite:
                 count = min(chunk, self._steps_to_event(step))
                 picks = self.stream.picks(step)
-                state, metrics = self.program(state, self.stream.source, picks, count)
+                state, metrics = program(state, self.stream.source, picks, np.int32(count))
                 numbers = _numbers(metrics)  # waits for the device
                 step, finite = step + count, numbers["finite"]
                 progress.count(step)
@@ -191,6 +194,17 @@ class _Session:
                 self._summarise(run)
         return Outcome(run, step, early, not finite)
 
+    def _start(self) -> GANState:
+        """The state at step 0, by a program that is compiled to be ready soon, as it runs once."""
+        init = jax.jit(self.gan.init, compiler_options={"xla_backend_optimization_level": 0})
+        return init(jax.random.key(self.config.seed))
+
+    def _compile(self) -> jax.stages.Compiled:
+        """The program of the steps: most of a start is spent here, hence beside other things."""
+        program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
+        state = jax.eval_shape(self.gan.init, jax.random.key(0))
+        return program.lower(state, self.stream.source, self.stream.shape, np.int32(1)).compile()
+
     def _steps_to_event(self, step: int) -> int:
         """How far it is to the next step at which the host has something to do."""
         config = self.config
@@ -198,7 +212,7 @@ class _Session:
         return min(config.steps - step, *(interval - step % interval for interval in intervals))
 
     def _save(self, run: Run, state: GANState) -> None:
-        run.checkpoints.save(state, {"data": self.dataset.fingerprint, "jax": jax.__version__})
+        run.checkpoints.save(state, {"data": self.dataset.fingerprint, **_compiler()})
 
     def _draw(self, state: GANState) -> Samples:
         """Samples from latents that are the same at every step of the run."""
@@ -242,6 +256,11 @@ def _versions() -> str:
         f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
         f"optax {optax.__version__}"
     )
+
+
+def _compiler() -> dict[str, str]:
+    """What else decides about the last bits of a step."""
+    return {"jax": jax.__version__, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
 
 
 def _load(config: Config, console: Console) -> Dataset:

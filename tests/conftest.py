@@ -1,7 +1,12 @@
 """What all tests share: strict JAX flags, a cache of their own, tiny GANs."""
 
 import dataclasses
+import os
 from pathlib import Path
+
+from gan_jax import environment
+
+os.environ["XLA_FLAGS"] = environment.with_options(os.environ.get("XLA_FLAGS", ""))  # as commands
 
 import jax
 import jax.numpy as jnp

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "gan_jax"
 # From the ground up: a room imports only rooms before it.
 ROOMS = [
     "errors",
+    "environment",
     "config",
     "recipes",
     "types",
@@ -35,7 +36,7 @@ ROOMS = [
     "cli",
     "__main__",
 ]
-PLAIN = ["errors", "config", "recipes"]
+PLAIN = ["errors", "environment", "config", "recipes"]
 PURE = ROOMS[len(PLAIN) : ROOMS.index("data")]
 
 

@@ -128,6 +128,17 @@ def test_killed_before_the_first_checkpoint(whole, tmp_path):
     assert_same_run(run, whole)
 
 
+def test_another_compiler_is_said(tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, steps=20)
+    run = train(config, tmp_path / "run", console=quiet()).run
+    console = quiet()
+    resume(run.path, 30, console=console)
+    assert "bits may differ" not in said(console)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    resume(run.path, 40, console=console)
+    assert "saved under XLA_FLAGS" in said(console) and "bits may differ" in said(console)
+
+
 def test_a_reader_leaves_damaged_checkpoints_alone(tmp_path):
     run = train(dataclasses.replace(CONFIG, steps=40), tmp_path / "run", console=quiet()).run
     shutil.rmtree(run.checkpoints.folder / "40" / "state")

@@ -17,6 +17,7 @@ import numpy as np
 
 from gan_jax.data.checks import reading, shown
 from gan_jax.data.dataset import Part, Source
+from gan_jax.environment import cache_dir
 
 __all__ = ["cached"]
 
@@ -30,18 +31,12 @@ def cached(kind: str, files: Iterable[Path], decode: Callable[[], Source]) -> So
     Raises:
         InputError: one of the files cannot be looked at, or as `decode` does.
     """
-    folder = _root() / _key(kind, files)
+    folder = cache_dir() / _key(kind, files)
     source = _read(folder)
     if source is None:
         source = decode()
         _write(folder, source)
     return source
-
-
-def _root() -> Path:
-    chosen = os.environ.get("GAN_JAX_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(chosen or os.path.join(base, "gan_jax")))
 
 
 def _key(kind: str, files: Iterable[Path]) -> str:

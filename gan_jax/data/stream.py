@@ -24,6 +24,7 @@ class Stream(NamedTuple):
 
     source: Any  # what lives on the device: rows as stored, or a key
     picks: Callable[[int], jax.Array]  # step -> what this and the next steps take, [length, ...]
+    shape: jax.ShapeDtypeStruct  # of what picks returns
     take: Callable[[Any, jax.Array], Batch]  # (source, pick) -> one batch; pure
 
 
@@ -63,7 +64,8 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
         ahead = [orders[epoch] for epoch in range(first, first + span)]
         return _cut(ahead, offset, length, batch_rows)
 
-    return Stream(jax.device_put(part), picks, _take_rows)
+    shape = jax.ShapeDtypeStruct((length, batch_rows), jnp.int32)
+    return Stream(jax.device_put(part), picks, shape, _take_rows)
 
 
 @functools.partial(jax.jit, static_argnames="rows")
@@ -99,4 +101,4 @@ def _mixture_stream(mixture: Mixture, batch_rows: int, data_key: Key, length: in
     def take(source: Key, pick: jax.Array) -> Batch:
         return mixture.draw(jax.random.fold_in(source, pick), batch_rows)
 
-    return Stream(data_key, picks, take)
+    return Stream(data_key, picks, jax.ShapeDtypeStruct((length,), jnp.int32), take)

@@ -1,0 +1,61 @@
+"""What a process takes from its surroundings: where caches go, how XLA compiles. No jax here."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+__all__ = ["cache_dir", "prepare", "with_options"]
+
+_FLAG = "--xla_backend_extra_options"
+_OPTIONS = (
+    "xla_cpu_use_multi_output_fusion",  # Adam's three results in one pass
+    # While loops on fewer bytes than this become one function each, not a dozen: the rounds of a
+    # random draw.
+    "xla_cpu_small_while_loop_byte_threshold=10000000",
+    "xla_cpu_disable_loop_unrolling",  # costs no speed and saves compile time
+)
+_PROGRAMS_BYTES = 2**28  # some five hundred programs; jax drops those unused for longest
+
+
+def cache_dir() -> Path:
+    """``$GAN_JAX_CACHE``, or gan_jax in the user's cache folder."""
+    chosen = os.environ.get("GAN_JAX_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(chosen or os.path.join(base, "gan_jax")))
+
+
+def prepare() -> None:
+    """Have XLA compile as the commands of gan-jax do; call it before jax is imported.
+
+    Adds options of XLA's CPU compiler to ``XLA_FLAGS`` (on 2 cores, steps take 10 to 15 % less
+    time), and keeps compiled programs under `cache_dir`, so that a second start does not compile.
+    What the user has set of these stays as it is.
+    """
+    os.environ["XLA_FLAGS"] = with_options(os.environ.get("XLA_FLAGS", ""))
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    programs = cache_dir() / "programs" / _machine()
+    try:
+        programs.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a cache is a convenience
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(programs)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_PROGRAMS_BYTES))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+
+
+def with_options(flags: str) -> str:
+    """``XLA_FLAGS`` with this package's options added, unless it has such options already."""
+    return flags if _FLAG in flags else f"{flags} {_FLAG}={','.join(_OPTIONS)}".strip()
+
+
+def _machine() -> str:
+    """Compiled programs fit one kind of processor; a home folder may serve several."""
+    features = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next(line for line in lines if line.lower().startswith(("flags", "features")))
+    except (OSError, StopIteration):
+        pass
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
