@@ -5,10 +5,10 @@
 
 The GAN is the recipe `concept`: 784-128-1 against 100-128-784, batch 100, Adam, the same latents
 for both players. `gan-jax train` is timed whole, with its metrics, pictures and checkpoints, by
-its own clock, which starts after the compiler. The peer keeps its data in memory as float32,
-ready scaled, generates once per step for both players, and freezes the discriminator while the
-generator moves; its fastest configuration counts. "Bare products" is the limit: the step's matrix
-products through XLA, and nothing else.
+its own clock, which starts after the compiler. The peer keeps its data in memory as float32, ready
+scaled, generates once per step for both players, and freezes the discriminator while the generator
+moves; its fastest configuration counts. "Bare products" are the step's matrix products through XLA
+and nothing else, one after the other; a step may run two at a time where neither needs the other.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from torch.nn.functional import (  # pyright: ignore[reportMissingImports]
     binary_cross_entropy_with_logits as cross_entropy,
 )
 
+from gan_jax import environment
 from gan_jax.data import Part, load
 from gan_jax.recipes import recipe
 from gan_jax.train import train
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
 
+    environment.prepare()  # XLA compiles as for the command
     cores = os.cpu_count() or 1
     peers = {
         f"PyTorch {'fused' if fused else 'eager'}, {threads} thread{'s' * (threads > 1)}": (

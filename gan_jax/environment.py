@@ -26,8 +26,9 @@ def cache_dir() -> Path:
 
 
 def prepare() -> None:
-    """Have XLA compile as the commands of gan-jax do; call it before jax is imported.
+    """Have XLA compile as the commands of gan-jax do.
 
+    Call it before jax is imported, or at least (the cache is not used then) before its first array.
     Adds options of XLA's CPU compiler to ``XLA_FLAGS`` (on 2 cores, steps take 10 to 15 % less
     time), and keeps compiled programs under `cache_dir`, so that a second start does not compile.
     What the user has set of these stays as it is.

@@ -1,5 +1,6 @@
 """How often and how many: many steps as one program (scan), many GANs as one program (vmap)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,15 +48,17 @@ def advance(
         the i-th on ``take(source, picks[i])``, and returns the metrics of the last.
     """
 
+    @functools.partial(jax.jit, inline=True)  # so that it is traced once, though called twice
+    def one(state: GANState, source: Any, pick: Any) -> tuple[GANState, Metrics]:
+        return train_step(state, take(source, pick))
+
     def program(
         state: GANState, source: Any, picks: Any, count: jax.Array
     ) -> tuple[GANState, Metrics]:
         def step(index: jax.Array, carry: tuple[GANState, Metrics]) -> tuple[GANState, Metrics]:
-            pick = jax.tree.map(lambda x: x[index], picks)
-            return train_step(carry[0], take(source, pick))
+            return one(carry[0], source, jax.tree.map(lambda x: x[index], picks))
 
-        first = jax.tree.map(lambda x: x[0], picks)
-        _, shapes = jax.eval_shape(lambda: train_step(state, take(source, first)))
+        _, shapes = jax.eval_shape(one, state, source, jax.tree.map(lambda x: x[0], picks))
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         return jax.lax.fori_loop(0, count, step, (state, nothing))
 

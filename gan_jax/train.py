@@ -38,6 +38,7 @@ __all__ = ["Outcome", "resume", "train"]
 _PICTURE_IMAGES = 100  # samples on a picture of images
 _PICTURE_POINTS = 2_500  # on a picture of points
 _PICTURE_FOLD = 0x91C7  # sets the fixed latents' key apart from the other draws under the seed
+_COMPILE_SOON = {"xla_backend_optimization_level": 0}  # for what runs seldom and is waited for
 _CHUNK_SECONDS = 0.5  # how long a signal may wait for the steps under way
 _CHUNK_STEPS = 1_000  # the most steps planned at a time
 
@@ -154,14 +155,15 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
-        self.draw = jax.jit(self._draw)
+        self.draw = jax.jit(self._draw, compiler_options=_COMPILE_SOON)
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
         executor = ThreadPoolExecutor(1)
         compiling = executor.submit(self._compile)
         executor.shutdown(wait=False)  # once that is done
-        state = self._start() if saved is None else saved
+        init = jax.jit(self.gan.init, compiler_options=_COMPILE_SOON)
+        state = init(jax.random.key(self.config.seed)) if saved is None else saved
         step, stop, finite = int(state.step), self.config.steps, True
         if step == 0:
             self._picture(state, run.sample_path(step))
@@ -193,11 +195,6 @@ class _Session:
                 self._picture(state, run.final_path)
                 self._summarise(run)
         return Outcome(run, step, early, not finite)
-
-    def _start(self) -> GANState:
-        """The state at step 0, by a program that is compiled to be ready soon, as it runs once."""
-        init = jax.jit(self.gan.init, compiler_options={"xla_backend_optimization_level": 0})
-        return init(jax.random.key(self.config.seed))
 
     def _compile(self) -> jax.stages.Compiled:
         """The program of the steps: most of a start is spent here, hence beside other things."""
