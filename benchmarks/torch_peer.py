@@ -1,0 +1,158 @@
+"""The same GANs in plain PyTorch, as a PyTorch engineer would write them for speed.
+
+What they do is what a `Config` says, so they serve every recipe whose parts they know: losses and
+parameters after a step are those of gan_jax from the same weights, rows and latents, to float32
+rounding (`tests/test_torch_parity.py`). Rows lie in memory as float32, ready scaled; one pass
+through the generator serves both players; the discriminator is frozen while the generator moves.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.nn.functional import one_hot, softplus  # pyright: ignore[reportMissingImports]
+
+from gan_jax.config import Config, OptimizerConfig
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "tanh": nn.Tanh,
+    "identity": nn.Identity,
+}
+
+
+def mlp(inputs: int, widths: tuple[int, ...], activation: str) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), ACTIVATIONS[activation]()]
+        inputs = width
+    return layers[:-1]
+
+
+class Peer:
+    """One GAN, its optimisers and its data."""
+
+    def __init__(
+        self, config: Config, rows: np.ndarray, *, fused: bool = False, compiled: bool = False
+    ):
+        assert config.loss == "non_saturating" and set(config.penalties) <= {"r1", "r2"}
+        assert config.discriminator_steps == 1 and config.decay.shape in ("constant", "linear")
+        self.config = config
+        pixels = math.prod(config.sample_shape)
+        g, d = config.generator, config.discriminator
+        self.generator = nn.Sequential(
+            *mlp(g.latent_size + g.categories, (*g.widths, pixels), g.activation),
+            ACTIVATIONS[g.last_activation](),
+        )
+        self.discriminator = nn.Sequential(*mlp(pixels, (*d.widths, 1), d.activation))
+        self.average = [p.detach().clone() for p in self.generator.parameters()]
+
+        def adam(player: nn.Module, c: OptimizerConfig) -> torch.optim.Optimizer:
+            return torch.optim.Adam(
+                player.parameters(), c.learning_rate, (c.b1, c.b2), c.epsilon, fused=fused
+            )
+
+        self.generator_adam = adam(self.generator, config.generator_optimizer)
+        self.discriminator_adam = adam(self.discriminator, config.discriminator_optimizer)
+        self.steps = 0
+        self.data = torch.from_numpy(rows.reshape(len(rows), pixels))
+        self.order, self.position = torch.randperm(len(rows)), 0
+        self.judge_both = self._discriminator_loss
+        self.judge_fake = self._generator_loss
+        if compiled:
+            self.judge_both = torch.compile(self._discriminator_loss)
+            self.judge_fake = torch.compile(self._generator_loss)
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Weights by the names of `parameters`."""
+        with torch.no_grad():
+            for name, tensor in self._named():
+                tensor.copy_(torch.from_numpy(arrays[name]))
+        self.average = [p.detach().clone() for p in self.generator.parameters()]
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """``generator.0.kernel`` [inputs, outputs], ``generator.0.bias`` and so on."""
+        return {name: tensor.detach().numpy().copy() for name, tensor in self._named()}
+
+    def averages(self) -> dict[str, np.ndarray]:
+        """The generator that samples, by the same names: averaged, where the config says so."""
+        if not self.config.average_decay:
+            self.average = [p.detach().clone() for p in self.generator.parameters()]
+        names = [name for name, _ in self._named() if name.startswith("generator")]
+        return {
+            name: (tensor.t() if "kernel" in name else tensor).numpy().copy()
+            for name, tensor in zip(names, self.average, strict=True)
+        }
+
+    def _named(self):
+        for player in ("generator", "discriminator"):
+            layers = [m for m in getattr(self, player) if isinstance(m, nn.Linear)]
+            for index, layer in enumerate(layers):
+                yield f"{player}.{index}.kernel", layer.weight.t()
+                yield f"{player}.{index}.bias", layer.bias
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next rows, each once an epoch, and fresh latents."""
+        batch, g = self.config.batch_size, self.config.generator
+        if self.position + batch > len(self.data):
+            self.order, self.position = torch.randperm(len(self.data)), 0
+        rows = self.data[self.order[self.position : self.position + batch]]
+        self.position += batch
+        latents = torch.randn(batch, g.latent_size)
+        if g.categories:
+            chosen = one_hot(torch.randint(g.categories, (batch,)), g.categories)
+            latents = torch.cat([latents, 4.0 * chosen], dim=1)
+        return rows, latents
+
+    def _judge(self, samples: torch.Tensor) -> torch.Tensor:
+        return self.discriminator(samples - self.config.discriminator.center)[:, 0]
+
+    def _discriminator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        loss = torch.zeros(())
+        for name, samples, sign in (("r1", real, -1.0), ("r2", fake, 1.0)):
+            gamma = self.config.penalties.get(name)
+            if gamma:
+                samples = samples.detach().requires_grad_(True)
+            logits = self._judge(samples)
+            loss = loss + softplus(sign * logits).mean()
+            if gamma:
+                (slope,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
+                loss = loss + 0.5 * gamma * slope.square().sum(1).mean()
+        return loss
+
+    def _generator_loss(self, fake: torch.Tensor) -> torch.Tensor:
+        return softplus(-self._judge(fake)).mean()
+
+    def step(self, real: torch.Tensor, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One move each; both losses."""
+        c = self.config
+        if c.decay.shape == "linear":
+            share = max(0.0, 1.0 - self.steps / c.decay.horizon)
+            for adam, settings in (
+                (self.generator_adam, c.generator_optimizer),
+                (self.discriminator_adam, c.discriminator_optimizer),
+            ):
+                for group in adam.param_groups:
+                    group["lr"] = settings.learning_rate * share
+        fake = self.generator(latents)
+        discriminator_loss = self.judge_both(real, fake.detach())
+        self.discriminator_adam.zero_grad(set_to_none=True)
+        discriminator_loss.backward()
+        self.discriminator_adam.step()
+        self.discriminator.requires_grad_(False)
+        generator_loss = self.judge_fake(fake)
+        self.generator_adam.zero_grad(set_to_none=True)
+        generator_loss.backward()
+        self.generator_adam.step()
+        self.discriminator.requires_grad_(True)
+        if c.average_decay:
+            keep = min(c.average_decay, (1 + self.steps) / (10 + self.steps))
+            with torch.no_grad():
+                torch._foreach_lerp_(  # pyright: ignore
+                    self.average, list(self.generator.parameters()), 1.0 - keep
+                )
+        self.steps += 1
+        return discriminator_loss.detach(), generator_loss.detach()

@@ -1,0 +1,71 @@
+"""A few steps of each recipe against PyTorch's own figures (`benchmarks/make_torch_values.py`)."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import gan as gan_module
+from gan_jax.config import Config
+from gan_jax.gan import from_config
+from gan_jax.recipes import RECIPES
+from gan_jax.types import Batch
+
+VALUES = np.load(Path(__file__).parent / "torch_values.npz")
+
+
+def named(params, player: str) -> dict[str, np.ndarray]:
+    layers = params["body"]
+    return {
+        f"{player}.{index}.{part}": np.asarray(layers[f"Dense_{index}"][part])
+        for index in range(len(layers))
+        for part in ("kernel", "bias")
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_steps_are_those_of_pytorch(name, monkeypatch):
+    def value(key: str) -> np.ndarray:
+        return VALUES[f"{name}/{key}"]
+
+    config = Config.from_dict(tomllib.loads(str(value("config"))))
+    fixed = {}
+    monkeypatch.setattr(gan_module, "_draw_latents", lambda _: lambda key, count: fixed["latents"])
+    gan = from_config(config)
+    state = gan.init(jax.random.key(0))
+    start = {
+        player: {
+            "body": {
+                layer: {
+                    part: value(f"start.{player}.{layer.removeprefix('Dense_')}.{part}")
+                    for part in ("kernel", "bias")
+                }
+                for layer in getattr(state, player).params["body"]
+            }
+        }
+        for player in ("generator", "discriminator")
+    }
+    state = dataclasses.replace(
+        state,
+        generator=dataclasses.replace(state.generator, params=start["generator"]),
+        discriminator=dataclasses.replace(state.discriminator, params=start["discriminator"]),
+        average=start["generator"],
+    )
+    for step, (real, latents) in enumerate(zip(value("real"), value("latents"), strict=True)):
+        fixed["latents"] = latents
+        state, metrics = gan.train_step(state, Batch(real.reshape(-1, *config.sample_shape)))
+        losses = [metrics.discriminator_loss, metrics.generator_loss]
+        np.testing.assert_allclose(losses, value("losses")[step], rtol=2e-6)
+        found = named(state.generator.params, "generator")
+        found |= named(state.discriminator.params, "discriminator")
+        for key, array in found.items():
+            np.testing.assert_allclose(
+                array, value(f"step{step + 1}.{key}"), rtol=2e-5, atol=2e-6, err_msg=key
+            )
+    for key, array in named(state.average, "generator").items():
+        np.testing.assert_allclose(
+            array, value(f"average.{key}"), rtol=2e-5, atol=2e-6, err_msg=key
+        )
