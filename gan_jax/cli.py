@@ -70,6 +70,20 @@ class SampleFlags:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkFlags:
+    """Time the training steps of a recipe on this device, in turns with their bare products."""
+
+    recipe: Annotated[str, tyro.conf.arg(metavar="NAME")] = "gan"
+    """Which recipe, at its own sizes, on the digits."""
+    population: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Also time so many GANs trained as one program."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 500
+    """Steps of each turn."""
+    turns: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Turns of each; the median counts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipesFlags:
     """List the recipes, or print one whole."""
 
@@ -140,6 +154,25 @@ def _sample(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _benchmark(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(BenchmarkFlags, prog="gan-jax benchmark", args=arguments)
+    config = recipe(flags.recipe)
+    for name, found, least in (
+        ("population", flags.population, 0),
+        ("steps", flags.steps, 1),
+        ("turns", flags.turns, 1),
+    ):
+        if found < least:
+            raise InputError(f"--{name}: {found} is out of range; at least {least} is allowed")
+    environment.prepare()
+
+    from gan_jax.benchmark import report
+
+    for line in report(config, flags.population, flags.steps, flags.turns):
+        print(line, flush=True)
+    return 0
+
+
 def _recipes(arguments: Sequence[str]) -> int:
     flags = tyro.cli(RecipesFlags, prog="gan-jax recipes", args=arguments)
     if flags.name:
@@ -155,6 +188,7 @@ COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (_train, "train a GAN: pictures, curves, checkpoints in a run folder"),
     "resume": (_resume, "go on with a run, bit for bit as if it had never stopped"),
     "sample": (_sample, "draw samples from a run into a .png or .npz file"),
+    "benchmark": (_benchmark, "time the steps of a recipe on this device"),
     "recipes": (_recipes, "list the recipes, or print one"),
 }
 
@@ -180,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:9} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: gan-jax COMMAND [OPTIONS]",

@@ -1,18 +1,39 @@
-"""What a training says while it runs: a live line on a terminal, else a plain one at times."""
+"""What a command says while it runs: where, then a live line on a terminal, else plain ones."""
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import flax
+import jax
+import optax
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-__all__ = ["Progress"]
+import gan_jax
+from gan_jax.networks import PRECISION
+
+__all__ = ["Progress", "describe_device"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
+
+
+def describe_device() -> str:
+    """Device, precision, versions, in a line."""
+    device = jax.devices()[0]
+    kind = f"{jax.device_count()} x {device.device_kind}"
+    if device.platform == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        kind = f"cpu, {cores} cores"
+    return (
+        f"gan_jax {gan_jax.__version__} on {kind}; float32, matrix products in "
+        f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
+        f"optax {optax.__version__}"
+    )
 
 
 class Progress:

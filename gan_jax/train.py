@@ -10,14 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from rich.console import Console
 
-import gan_jax
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, load, location
 from gan_jax.data.stream import make_stream
@@ -25,8 +22,7 @@ from gan_jax.errors import InputError
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES
-from gan_jax.networks import PRECISION
-from gan_jax.progress import Progress
+from gan_jax.progress import Progress, describe_device
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
 from gan_jax.signals import caught_signals
@@ -72,7 +68,7 @@ def train(
         InputError: unusable config, data or folder; nothing has been written then.
     """
     config.validate()
-    _say(console, _versions())
+    _say(console, describe_device())
     dataset = _load(config, console)
     config = _fit(config, dataset)
     if epochs is not None:
@@ -108,7 +104,7 @@ def resume(
         InputError: no run there, nothing left to do, or the data is not what it was.
     """
     run = Run.open(run_dir)
-    _say(console, _versions())
+    _say(console, describe_device())
     changes = {"steps": steps, "dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in changes.items() if value is not None}
     config = Config.from_dict(given, run.read_config())
@@ -159,18 +155,19 @@ class _Session:
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
-        executor = ThreadPoolExecutor(1)
-        compiling = executor.submit(self._compile)
-        executor.shutdown(wait=False)  # once that is done
-        init = jax.jit(self.gan.init, compiler_options=_COMPILE_SOON)
-        state = init(jax.random.key(self.config.seed)) if saved is None else saved
-        step, stop, finite = int(state.step), self.config.steps, True
-        if step == 0:
-            self._picture(state, run.sample_path(step))
-        self.stream.picks(step)  # compiles the order of rows
-        program = compiling.result()
-        chunk = 1  # to learn how fast steps are; the clock starts after it
+        stop = self.config.steps
         with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
+            executor = ThreadPoolExecutor(1)
+            compiling = executor.submit(self._compile)
+            executor.shutdown(wait=False)  # once that is done
+            init = jax.jit(self.gan.init, compiler_options=_COMPILE_SOON)
+            state = init(jax.random.key(self.config.seed)) if saved is None else saved
+            step, finite = int(state.step), True
+            if step == 0:
+                self._picture(state, run.sample_path(step))
+            self.stream.picks(step)  # compiles the order of rows
+            program = compiling.result()
+            chunk = 1  # to learn how fast steps are; the clock starts after it
             while step < stop and not caught and finite:
                 count = min(chunk, self._steps_to_event(step))
                 picks = self.stream.picks(step)
@@ -239,20 +236,6 @@ class _Session:
                 float(loss.generator(unsure, unsure)[0]),
             ),
         )
-
-
-def _versions() -> str:
-    """Device, precision, versions."""
-    device = jax.devices()[0]
-    kind = f"{jax.device_count()} x {device.device_kind}"
-    if device.platform == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        kind = f"cpu, {cores} cores"
-    return (
-        f"gan_jax {gan_jax.__version__} on {kind}; float32, matrix products in "
-        f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
-        f"optax {optax.__version__}"
-    )
 
 
 def _compiler() -> dict[str, str]:

@@ -32,6 +32,7 @@ ROOMS = [
     "progress",
     "signals",
     "sampling",
+    "benchmark",
     "train",
     "cli",
     "__main__",

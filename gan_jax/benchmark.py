@@ -1,0 +1,192 @@
+"""How fast this device trains a GAN: in a loop, step by step, many at once, and the limit.
+
+The limit is the step's own matrix products and nothing else, one after the other. Everything is
+measured in turns, after a first call that compiles, so that a machine whose speed drifts does not
+favour one side; `gan-jax benchmark` and the scripts in ``benchmarks/`` share this code.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core as jex
+
+from gan_jax.config import Config
+from gan_jax.data import Part, load
+from gan_jax.data.stream import Stream, make_stream
+from gan_jax.gan import GAN, from_config
+from gan_jax.loops import advance, population
+from gan_jax.progress import describe_device
+from gan_jax.state import GANState
+
+__all__ = ["Product", "Run", "bare_products", "in_turns", "measure", "products", "report", "table"]
+
+Run = Callable[[int], None]  # does so many steps and waits for them
+
+
+class Product(NamedTuple):
+    """One matrix product: `jax.lax.dot_general` of these shapes over these dimensions."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    dimensions: Any
+
+    @property
+    def flops(self) -> int:
+        """A multiplication and an addition for each of its inner products' terms."""
+        (_, contracted), (_, batched) = self.dimensions
+        columns = [n for d, n in enumerate(self.right) if d not in (*contracted, *batched)]
+        return 2 * int(np.prod(self.left)) * int(np.prod(columns))
+
+
+def in_turns(runs: Mapping[str, Run], steps: int, turns: int) -> dict[str, list[float]]:
+    """Steps a second of each, one figure a turn; each has been called once before."""
+    for run in runs.values():
+        run(1)
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(turns):
+        for name in runs if turn % 2 == 0 else reversed(list(runs)):
+            start = time.perf_counter()
+            runs[name](steps)
+            rates[name].append(steps / (time.perf_counter() - start))
+    return rates
+
+
+def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
+    """What there is to time of a config's GAN on these rows, by name.
+
+    Args:
+        config: the GAN; its sample shape has to be that of the rows.
+        data: rows to train on.
+        members: also a population of so many, whose steps count once however many it has.
+    """
+    gan = from_config(config)
+    stream = make_stream(
+        data, config.batch_size * config.discriminator_steps, config.data_seed, 100
+    )
+    runs = {
+        "in a loop": _loop(gan, gan.init(jax.random.key(config.seed)), stream),
+        "step by step": _step_by_step(gan, gan.init(jax.random.key(config.seed)), stream),
+        "bare products": bare_products(products(gan, stream)),
+    }
+    if members:
+        many = population(gan)
+        states = many.init(jax.random.split(jax.random.key(config.seed), members))
+        runs[f"{members} at once"] = _loop(many, states, stream)
+    return runs
+
+
+def _loop(gan: GAN, state: GANState, stream: Stream) -> Run:
+    """As ``gan-jax train`` runs them: many steps a program."""
+    program = jax.jit(advance(gan.train_step, stream.take), donate_argnums=0)
+    picks, length = stream.picks(0), stream.shape.shape[0]
+
+    def run(steps: int) -> None:
+        nonlocal state
+        while steps > 0:
+            count = min(steps, length)
+            state, _ = program(state, stream.source, picks, np.int32(count))
+            steps -= count
+        jax.block_until_ready(state)
+
+    return run
+
+
+def _step_by_step(gan: GAN, state: GANState, stream: Stream) -> Run:
+    """One program call a step, as in a loop of the user's own."""
+
+    def one(state: GANState, source: Any, pick: jax.Array):
+        return gan.train_step(state, stream.take(source, pick))
+
+    step, picks = jax.jit(one, donate_argnums=0), list(stream.picks(0))
+
+    def run(steps: int) -> None:
+        nonlocal state
+        for index in range(steps):
+            state, _ = step(state, stream.source, picks[index % len(picks)])
+        jax.block_until_ready(state)
+
+    return run
+
+
+def products(gan: GAN, stream: Stream) -> list[Product]:
+    """All matrix products of one step, without those whose result nothing needs."""
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    pick = jax.ShapeDtypeStruct(stream.shape.shape[1:], stream.shape.dtype)
+    batch = jax.eval_shape(stream.take, stream.source, pick)
+    return list(_dots(jax.make_jaxpr(gan.train_step)(state, batch).jaxpr))
+
+
+def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
+    """As XLA will: what is computed twice counts once, and what nothing needs not at all."""
+    same: dict[Any, Any] = {}  # a variable -> the one that was computed alike before it
+
+    def first(v: Any) -> Any:
+        return v if isinstance(v, jex.Literal) else same.get(v, v)
+
+    computed: dict[Any, Any] = {}
+    for equation in jaxpr.eqns:
+        inputs = tuple(str(v) if isinstance(v, jex.Literal) else first(v) for v in equation.invars)
+        key = (equation.primitive, inputs, str(equation.params))
+        before = computed.setdefault(key, equation.outvars)
+        same.update(zip(equation.outvars, before, strict=True))
+    live = {first(v) for v in jaxpr.outvars if not isinstance(v, jex.Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if live.isdisjoint(equation.outvars):
+            continue
+        live.update(first(v) for v in equation.invars if not isinstance(v, jex.Literal))
+        if equation.primitive.name == "dot_general":
+            left, right = (tuple(v.aval.shape) for v in equation.invars)  # type: ignore
+            yield Product(left, right, equation.params["dimension_numbers"])
+        for inner in jex.jaxprs_in_params(equation.params):
+            yield from list(_dots(inner)) * equation.params.get("length", 1)
+
+
+def bare_products(products: list[Product]) -> Run:
+    """A step that is nothing but these products, one after the other."""
+    key = jax.random.key(0)
+    pairs = [(jax.random.normal(key, p.left), jax.random.normal(key, p.right)) for p in products]
+
+    @jax.jit
+    def program(pairs: list, count: int) -> jax.Array:
+        def step(_: jax.Array, carried: jax.Array) -> jax.Array:
+            for (left, right), product in zip(pairs, products, strict=True):
+                # Each waits for the one before, as most do in a step.
+                left = left.at[(0,) * left.ndim].set(carried)
+                result = jax.lax.dot_general(left, right, product.dimensions, precision="highest")
+                carried = 1e-9 * result.ravel()[0]
+            return carried
+
+        return jax.lax.fori_loop(0, count, step, jnp.float32(0.0))
+
+    return lambda steps: jax.block_until_ready(program(pairs, steps)) and None
+
+
+def report(config: Config, members: int, steps: int, turns: int) -> Iterator[str]:
+    """What ``gan-jax benchmark`` prints, line by line."""
+    data = load("digits").train
+    assert isinstance(data, Part)
+    yield describe_device()
+    yield f"{config.recipe}, batches of {config.batch_size}: {turns} turns of {steps} steps"
+    rates = in_turns(measure(config, data, members), steps, turns)
+    yield table(rates)
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    yield f"a loop makes {median['in a loop'] / median['bare products']:.0%} of its bare products"
+    yield f"a call a step makes {median['step by step'] / median['in a loop']:.0%} of the loop"
+    if members:
+        cost = median["in a loop"] / (median[f"{members} at once"] * members)
+        yield f"one GAN of {members} costs {cost:.2f} times one alone"
+
+
+def table(rates: Mapping[str, list[float]]) -> str:
+    """Name, median, least and most steps a second, a line each."""
+    width = max(map(len, rates))
+    return "\n".join(
+        f"{name:{width}}  {statistics.median(values):9,.0f} steps/s   "
+        f"({min(values):,.0f} to {max(values):,.0f})"
+        for name, values in rates.items()
+    )
