@@ -69,7 +69,7 @@ def whole_training(config: Config, steps: int) -> float:
 
 
 def peer_run(config: Config, data: Part, threads: int, **options: bool) -> Run:
-    peer = Peer(config, np.asarray(to_float(jax.numpy.asarray(data.samples))), **options)
+    peer = Peer(config, np.array(to_float(jax.numpy.asarray(data.samples))), **options)
 
     def run(steps: int) -> None:
         torch.set_num_threads(threads)

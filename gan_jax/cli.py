@@ -5,9 +5,13 @@ unknown recipes, values out of range.
 """
 
 import dataclasses
+import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -203,14 +207,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if arguments else 2
     try:
-        run, _ = lookup("command", arguments[0], COMMANDS)
-        return run(arguments[1:])
+        with _stopped_at_once():
+            run, _ = lookup("command", arguments[0], COMMANDS)
+            return run(arguments[1:])
     except InputError as error:
         print(f"gan-jax: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before there was anything to save
-        print("gan-jax: stopped", file=sys.stderr)
-        return 130
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process, where a training does not catch them to save first.
+
+    Not by an exception: raised while jax is imported, or from one of its callbacks, it would be
+    lost or crash the interpreter.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        os.write(2, b"gan-jax: stopped\n")
+        os._exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _usage() -> str:
@@ -288,6 +314,7 @@ def _close(outcome: "Outcome", console: "Console") -> int:
     if outcome.signal is not None:
         say(f"stopped at step {outcome.step:,}; saved in {run.path}")
         say(f"  go on              gan-jax resume {place}")
+        say(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
         return 128 + outcome.signal
     config = run.read_config()
     say(f"done: {outcome.step:,} steps, all in {run.path}")
@@ -295,7 +322,7 @@ def _close(outcome: "Outcome", console: "Console") -> int:
     say(f"  how it learned     {run.animation_path}")
     say(f"  curves             {run.curves_path}")
     say("next:")
-    say(f"  more samples       gan-jax sample {place} --count 400 --output samples.png")
+    say(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
     if config.decay.shape == "constant" or outcome.step < config.decay.horizon:
         say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
     return 0

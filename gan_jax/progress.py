@@ -95,15 +95,16 @@ class Progress:
     def _line(self, step: int, numbers: Mapping[str, Any]) -> str:
         rate = self.rate
         parts = [f"step {step:,}/{self._stop:,} {100 * step // self._stop}%"]
+        if rate > 0:  # what fits into 80 columns comes first
+            parts.append(f"{_duration((self._stop - step) / rate)} left")
+        share = float(numbers["real_above_fake"])
+        parts.append(f"real told from fake {100 * share:.0f}%")
         if rate > 0:
             parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
-            parts.append(f"{rate * self._rows:,.0f} images/s")
-        share = float(numbers["real_above_fake"])
-        parts.append(f"real told from fake {100 * share:.0f}% (50% = balance)")
         losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
         parts.append("losses D {:.2f} G {:.2f}".format(*losses))
         if rate > 0:
-            parts.append(f"{_duration((self._stop - step) / rate)} left")
+            parts.append(f"{rate * self._rows:,.0f} images/s")
         return " · ".join(parts)
 
 

@@ -53,7 +53,7 @@ def write_samples(samples: np.ndarray, path: Path) -> None:
     """
     try:
         with open(path, "wb") as file:
-            if path.suffix == ".png":
+            if path.suffix.lower() == ".png":
                 draw_samples(samples).save(file, format="PNG")
             elif samples.ndim == 4:
                 np.savez_compressed(
@@ -71,11 +71,11 @@ def check_output(path: Path, count: int) -> None:
     Raises:
         InputError: another suffix, no such folder, or more samples than fit on a picture.
     """
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"output: {path} ends in {path.suffix!r}; {' or '.join(_SUFFIXES)} is allowed"
         )
     if not path.absolute().parent.is_dir():
         raise InputError(f"output: {path.parent} is not a folder")
-    if path.suffix == ".png" and count > _MOST_DRAWN:
+    if path.suffix.lower() == ".png" and count > _MOST_DRAWN:
         raise InputError(f"count: {count:,} is out of range; a picture shows up to {_MOST_DRAWN:,}")

@@ -74,8 +74,6 @@ def train(
     if epochs is not None:
         config = dataclasses.replace(config, steps=_steps(epochs, config, dataset))
         config.validate()
-    if config.decay.shape != "constant" and config.steps > config.decay.horizon:
-        _say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
     session = _Session(config, dataset, console)
     run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
@@ -117,6 +115,7 @@ def resume(
                 "give a larger total with --steps"
             )
         data = _load(config, console)
+        _refuse_other_game(config, facts.get("game"), run)
         if facts and facts["data"] != data.fingerprint:
             raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
         config = _fit(config, data)
@@ -148,6 +147,8 @@ class _Session:
         self.config, self.dataset, self.console = config, dataset, console
         self.gan = from_config(config)
         self.rows = config.batch_size * config.discriminator_steps
+        if config.decay.shape != "constant" and config.steps > config.decay.horizon:
+            _say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
@@ -206,7 +207,8 @@ class _Session:
         return min(config.steps - step, *(interval - step % interval for interval in intervals))
 
     def _save(self, run: Run, state: GANState) -> None:
-        run.checkpoints.save(state, {"data": self.dataset.fingerprint, **_compiler()})
+        facts = {"data": self.dataset.fingerprint, "game": _game(self.config), **_compiler()}
+        run.checkpoints.save(state, facts)
 
     def _draw(self, state: GANState) -> Samples:
         """Samples from latents that are the same at every step of the run."""
@@ -236,6 +238,37 @@ class _Session:
                 float(loss.generator(unsure, unsure)[0]),
             ),
         )
+
+
+# Where to stop and look, and where the data lie; all else is part of the game and stays.
+_FREE = ("steps", "dataset", "data_dir", "log_interval", "picture_interval", "checkpoint_interval")
+
+
+def _game(config: Config) -> dict[str, str]:
+    """By nested name, every value of a config that a run keeps to its end."""
+
+    def flatten(values: dict[str, Any], prefix: str) -> dict[str, str]:
+        flat: dict[str, str] = {}
+        for name, value in values.items():
+            if isinstance(value, dict):
+                flat |= flatten(value, f"{prefix}{name}.")
+            elif prefix or name not in _FREE:
+                flat[prefix + name] = repr(value)
+        return flat
+
+    return flatten(config.to_dict(), "")
+
+
+def _refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) -> None:
+    """Most of these values live on in the checkpoint, where a change of the file is not seen."""
+    found = _game(config)
+    for name in sorted(found | began if began else {}):
+        before, now = (values.get(name, "absent") for values in (began or {}, found))
+        if before != now:
+            raise InputError(
+                f"{run.config_path}: {name} is {now}, but the run began with {before}; put that "
+                "back, or start a new run with: gan-jax train --config"
+            )
 
 
 def _compiler() -> dict[str, str]:

@@ -28,14 +28,17 @@ def run_cli(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
+COMMANDS = ["train", "resume", "sample", "benchmark", "recipes"]
+
+
 def test_help_tells_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert re.findall(r"^  (\w+) ", text, re.MULTILINE) == ["train", "resume", "sample", "recipes"]
+    assert re.findall(r"^  (\w+) ", text, re.MULTILINE) == COMMANDS
     assert main([]) == 2
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "sample", "recipes"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -268,6 +271,27 @@ def wait_for_lines(path: Path, lines: int, process: subprocess.Popen) -> None:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the training never got going"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_while_starting(number, status, tmp_path):
+    program = f"""
+import gc, os, signal, sys
+from gan_jax import cli
+import jax  # whose callback of the garbage collector swallows exceptions
+
+def start():
+    gc.callbacks.append(lambda *_: os.kill(os.getpid(), {int(number)}))
+    gc.collect()
+
+cli.environment.prepare = start
+sys.exit(cli.main(["train", "--steps", "1"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "gan-jax: stopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stopped_by_signals_and_resumed(tmp_path):

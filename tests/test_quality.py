@@ -1,4 +1,4 @@
-"""The default recipe on MNIST, judged by a classifier of real digits. Takes minutes."""
+"""What the recipes come to: digits judged by a classifier, points by their modes. Takes minutes."""
 
 import dataclasses
 import io
@@ -13,13 +13,13 @@ import pytest
 from conftest import SHARED, needs_shared
 from rich.console import Console
 
-from gan_jax.data import Part, load
+from gan_jax.data import Mixture, Part, load
 from gan_jax.data.stream import make_stream, to_float
 from gan_jax.recipes import recipe
 from gan_jax.sampling import sample_run
 from gan_jax.train import train
 
-pytestmark = [pytest.mark.long, needs_shared]
+pytestmark = pytest.mark.long
 MNIST = str(SHARED / "data" / "mnist")
 
 
@@ -66,6 +66,7 @@ def classify():
     return classes
 
 
+@needs_shared
 def test_default_recipe_makes_all_digits(classify, tmp_path):
     config = dataclasses.replace(recipe("gan"), dataset=MNIST)
     run = train(config, tmp_path / "run", console=Console(file=io.StringIO())).run
@@ -74,6 +75,7 @@ def test_default_recipe_makes_all_digits(classify, tmp_path):
     assert 0.5 * np.abs(share - 0.1).sum() <= 0.15  # total variation from uniform
 
 
+@needs_shared
 def test_concept_goes_wrong_as_told(tmp_path):
     """The discriminator wins within an epoch: the lesson of the README."""
     config = dataclasses.replace(recipe("concept"), dataset=MNIST, steps=600)
@@ -82,3 +84,17 @@ def test_concept_goes_wrong_as_told(tmp_path):
     assert np.mean([record["real_above_fake"] for record in end]) > 0.99
     assert np.mean([record["discriminator_loss"] for record in end]) < 0.2
     assert np.mean([record["generator_loss"] for record in end]) > 3.0
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("ring", "points"), ("grid", "gan")])
+def test_points_find_every_mode(name, chosen, tmp_path):
+    config = dataclasses.replace(recipe(chosen), dataset=name)
+    run = train(config, tmp_path / "run", console=Console(file=io.StringIO())).run
+    mixture = load(name).train
+    assert isinstance(mixture, Mixture)
+    centers = np.asarray(mixture.centers)
+    away = np.linalg.norm(sample_run(run.path, 2_500)[:, None] - centers, axis=2)
+    near = away.min(axis=1) < 0.1 * np.linalg.norm(centers[0] - centers[1])
+    share = np.bincount(away.argmin(axis=1)[near], minlength=len(centers)) / 2_500
+    assert near.mean() > 0.75
+    assert (share > 0).all()

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from gan_jax import train as train_module
 from gan_jax.checkpoints import Checkpoints
-from gan_jax.config import Config
+from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
@@ -128,6 +128,26 @@ def test_killed_before_the_first_checkpoint(whole, tmp_path):
     assert_same_run(run, whole)
 
 
+@pytest.mark.parametrize(
+    ("line", "edited", "name"),
+    [
+        ("learning_rate = 0.002", "learning_rate = 0.5", "optimizer.learning_rate is 0.5"),
+        ("r1 = 1.0", "r1 = 2.0", "penalties.r1 is 2.0"),
+        ('loss = "non_saturating"', 'loss = "hinge"', "loss is 'hinge'"),
+    ],
+)
+def test_a_config_edited_under_way_is_refused(tmp_path, line, edited, name):
+    run = train(dataclasses.replace(CONFIG, steps=10), tmp_path / "run", console=quiet()).run
+    text = run.config_path.read_text()
+    assert line in text
+    run.config_path.write_text(text.replace(line, edited))
+    with pytest.raises(InputError, match=f"config.toml: .*{name}, but the run began with"):
+        resume(run.path, 20, console=quiet())
+    # Where to stop and when to look may change.
+    run.config_path.write_text(text.replace("log_interval = 10", "log_interval = 5"))
+    assert resume(run.path, 20, console=quiet()).step == 20
+
+
 def test_another_compiler_is_said(tmp_path, monkeypatch):
     config = dataclasses.replace(CONFIG, steps=20)
     run = train(config, tmp_path / "run", console=quiet()).run
@@ -169,6 +189,15 @@ def test_decay_that_ends_early_is_said(tmp_path):
     decay = dataclasses.replace(CONFIG.decay, horizon=5)
     train(dataclasses.replace(CONFIG, steps=6, decay=decay), tmp_path / "run", console=console)
     assert "the learning rate is zero from step 5 on" in said(console)
+
+
+def test_resuming_past_the_decay_is_said(tmp_path):
+    config = dataclasses.replace(CONFIG, steps=10, decay=DecayConfig(shape="linear", horizon=20))
+    console = quiet()
+    run = train(config, tmp_path / "run", console=console).run
+    assert "learning rate is zero" not in said(console)
+    resume(run.path, 30, console=console)
+    assert "the learning rate is zero from step 20 on" in said(console)
 
 
 def test_nothing_left_to_do(whole):
