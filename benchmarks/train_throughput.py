@@ -104,10 +104,14 @@ def main() -> None:
         config, data, cores, fused=True, compiled=True
     )
     rates: dict[str, list[float]] = {"gan-jax train": [], **{name: [] for name in runs}}
-    for _ in range(arguments.turns):
-        rates["gan-jax train"].append(whole_training(config, arguments.train_steps))
+    for turn in range(arguments.turns):
+        if turn % 2 == 0:
+            rates["gan-jax train"].append(whole_training(config, arguments.train_steps))
         for name, values in in_turns(runs, arguments.steps, 1).items():
             rates[name] += values
+        runs = dict(reversed(runs.items()))
+        if turn % 2 == 1:
+            rates["gan-jax train"].append(whole_training(config, arguments.train_steps))
 
     print(table(rates))
     medians = {name: statistics.median(values) for name, values in rates.items()}

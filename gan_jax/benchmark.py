@@ -1,6 +1,7 @@
-"""How fast this device trains a GAN: in a loop, step by step, many at once, and the limit.
+"""How fast this device trains a GAN: in a loop, step by step, many at once, and what to expect.
 
-The limit is the step's own matrix products and nothing else, one after the other. Everything is
+That is the rate of the step's own matrix products, one after the other (a step may do better where
+two of them can run side by side). Everything is
 measured in turns, after a first call that compiles, so that a machine whose speed drifts does not
 favour one side; `gan-jax benchmark` and the scripts in ``benchmarks/`` share this code.
 """

@@ -231,7 +231,10 @@ def _stopped_at_once() -> Iterator[None]:
         os.write(2, b"gan-jax: stopped\n")
         os._exit(128 + number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: handler for n, handler in before.items() if callable(handler) or handler == 0}
+    for number in before:  # but not where they are ignored, as under nohup
+        signal.signal(number, stop)
     try:
         yield
     finally:

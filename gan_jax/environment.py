@@ -52,11 +52,12 @@ def with_options(flags: str) -> str:
 
 
 def _machine() -> str:
-    """Compiled programs fit one kind of processor; a home folder may serve several."""
+    """Programs fit one kind of processor and number of cores; a home folder may serve several."""
     features = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         features = next(line for line in lines if line.lower().startswith(("flags", "features")))
     except (OSError, StopIteration):
         pass
-    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}-{cores}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"

@@ -133,8 +133,9 @@ def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | Non
     template = jax.eval_shape(from_config(config).init, jax.random.key(0))
     state, facts, notes = run.checkpoints.restore(template, move_aside=True)
     for name, now in _compiler().items():
-        if facts.get(name, now) != now:
-            notes.append(f"saved under {name} {facts[name]!r}: bits may differ from one long run's")
+        before = facts.get(name, "")
+        if before != now:
+            notes.append(f"saved under {name} {before!r}: bits may differ from one long run's")
     for note in notes:
         _say(console, note)
     return state, facts
@@ -241,7 +242,15 @@ class _Session:
 
 
 # Where to stop and look, and where the data lie; all else is part of the game and stays.
-_FREE = ("steps", "dataset", "data_dir", "log_interval", "picture_interval", "checkpoint_interval")
+_FREE = (
+    "recipe",
+    "steps",
+    "dataset",
+    "data_dir",
+    "log_interval",
+    "picture_interval",
+    "checkpoint_interval",
+)
 
 
 def _game(config: Config) -> dict[str, str]:
@@ -262,8 +271,8 @@ def _game(config: Config) -> dict[str, str]:
 def _refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) -> None:
     """Most of these values live on in the checkpoint, where a change of the file is not seen."""
     found = _game(config)
-    for name in sorted(found | began if began else {}):
-        before, now = (values.get(name, "absent") for values in (began or {}, found))
+    for name, before in (began or {}).items():
+        now = found.get(name, before)  # a field that a later version dropped says nothing
         if before != now:
             raise InputError(
                 f"{run.config_path}: {name} is {now}, but the run began with {before}; put that "

@@ -71,7 +71,7 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
 @functools.partial(jax.jit, static_argnames="rows")
 def epoch_order(data_key: Key, epoch: int, rows: int) -> jax.Array:
     """The order of all rows in one epoch, ``[rows]`` int32."""
-    return jax.random.permutation(jax.random.fold_in(data_key, epoch), rows)
+    return jax.random.permutation(jax.random.fold_in(data_key, epoch), rows).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnames=("length", "batch_rows"))
@@ -96,7 +96,7 @@ def _mixture_stream(mixture: Mixture, batch_rows: int, data_key: Key, length: in
     """Step t draws under ``fold_in(data_key, t)``."""
 
     def picks(step: int) -> jax.Array:
-        return step + jnp.arange(length)
+        return step + jnp.arange(length, dtype=jnp.int32)
 
     def take(source: Key, pick: jax.Array) -> Batch:
         return mixture.draw(jax.random.fold_in(source, pick), batch_rows)
