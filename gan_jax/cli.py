@@ -5,6 +5,7 @@ unknown recipes, values out of range.
 """
 
 import dataclasses
+import gc
 import os
 import shlex
 import signal
@@ -202,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 1 the training diverged, 2 unusable input, 130 and 143 stopped by Ctrl-C and SIGTERM.
     """
+    gc.set_threshold(100_000)  # imports and traces make many objects and hardly any garbage
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())

@@ -10,7 +10,7 @@ import optax
 from gan_jax.errors import InputError
 from gan_jax.game import Game, Round
 from gan_jax.state import GANState, Metrics, Player
-from gan_jax.types import Batch, Params
+from gan_jax.types import Batch, Key, Params
 
 __all__ = ["Dynamics", "Moves", "Optimizers", "alternating"]
 
@@ -56,12 +56,11 @@ def alternating(discriminator_steps: int = 1) -> Dynamics:
 
         def play(state: GANState, batch: Batch) -> Moves:
             step_key = jax.random.fold_in(state.key, state.step)
+            keys = jax.random.split(step_key, (discriminator_steps, 3))
 
-            def draw(index: jax.Array, real: Batch):
+            def draw(keys: Key, real: Batch):
                 """One round's fakes, and the way back from them to the generator's parameters."""
-                latent_key, generator_key, round_key = jax.random.split(
-                    jax.random.fold_in(step_key, index), 3
-                )
+                latent_key, generator_key, round_key = keys
                 latents = game.draw_latents(latent_key, real.samples.shape[0])
                 samples, pullback = jax.vjp(
                     lambda params: game.generate(params, latents, real.labels, generator_key),
@@ -71,8 +70,8 @@ def alternating(discriminator_steps: int = 1) -> Dynamics:
                 hyper = state.hyperparameters
                 return Round(real, fake, latents, round_key, state.step, hyper), pullback
 
-            def earlier_move(player: Player, indexed: tuple[jax.Array, Batch]):
-                round, _ = draw(*indexed)
+            def earlier_move(player: Player, turn: tuple[Key, Batch]):
+                round, _ = draw(*turn)
                 player, _ = move_discriminator(player, round)
                 return player, None
 
@@ -83,10 +82,9 @@ def alternating(discriminator_steps: int = 1) -> Dynamics:
             )
             discriminator = state.discriminator
             if discriminator_steps > 1:
-                indices = jnp.arange(discriminator_steps - 1)
-                discriminator, _ = jax.lax.scan(earlier_move, discriminator, (indices, earlier))
+                discriminator, _ = jax.lax.scan(earlier_move, discriminator, (keys[:-1], earlier))
 
-            round, pullback = draw(jnp.asarray(discriminator_steps - 1), last)
+            round, pullback = draw(keys[-1], last)
             discriminator, report = move_discriminator(discriminator, round)
 
             def objective(samples: jax.Array):

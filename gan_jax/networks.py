@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.typing import Initializer
 
 from gan_jax.config import DiscriminatorConfig, GeneratorConfig
@@ -137,9 +138,9 @@ def from_linen(
         InputError: the module keeps state besides its parameters (batch statistics, say), which
             a pure step cannot carry.
     """
-    example: tuple[jax.Array, ...] = (jnp.zeros((1, *input_shape)),)
+    example: tuple[np.ndarray, ...] = (np.zeros((1, *input_shape), np.float32),)
     if conditional:
-        example += (jnp.zeros(1, jnp.int32),)
+        example += (np.zeros(1, np.int32),)
 
     def init(key: Key) -> Params:
         variables = module.init(key, *example)

@@ -18,6 +18,7 @@ from rich.console import Console
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, load, location
 from gan_jax.data.stream import make_stream
+from gan_jax.environment import RUN_ONCE
 from gan_jax.errors import InputError
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
@@ -34,7 +35,6 @@ __all__ = ["Outcome", "resume", "train"]
 _PICTURE_IMAGES = 100  # samples on a picture of images
 _PICTURE_POINTS = 2_500  # on a picture of points
 _PICTURE_FOLD = 0x91C7  # sets the fixed latents' key apart from the other draws under the seed
-_COMPILE_SOON = {"xla_backend_optimization_level": 0}  # for what runs seldom and is waited for
 _CHUNK_SECONDS = 0.5  # how long a signal may wait for the steps under way
 _CHUNK_STEPS = 1_000  # the most steps planned at a time
 
@@ -153,16 +153,16 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
-        self.draw = jax.jit(self._draw, compiler_options=_COMPILE_SOON)
+        self.draw = jax.jit(self._draw, compiler_options=RUN_ONCE)
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
         stop = self.config.steps
         with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
             executor = ThreadPoolExecutor(1)
-            compiling = executor.submit(self._compile)
+            compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
-            init = jax.jit(self.gan.init, compiler_options=_COMPILE_SOON)
+            init = jax.jit(self.gan.init, compiler_options=RUN_ONCE)
             state = init(jax.random.key(self.config.seed)) if saved is None else saved
             step, finite = int(state.step), True
             if step == 0:
@@ -195,11 +195,11 @@ class _Session:
                 self._summarise(run)
         return Outcome(run, step, early, not finite)
 
-    def _compile(self) -> jax.stages.Compiled:
-        """The program of the steps: most of a start is spent here, hence beside other things."""
+    def _lower(self) -> jax.stages.Lowered:
+        """The program of the steps, yet to be compiled."""
         program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
         state = jax.eval_shape(self.gan.init, jax.random.key(0))
-        return program.lower(state, self.stream.source, self.stream.shape, np.int32(1)).compile()
+        return program.lower(state, self.stream.source, self.stream.shape, np.int32(1))
 
     def _steps_to_event(self, step: int) -> int:
         """How far it is to the next step at which the host has something to do."""

@@ -87,15 +87,13 @@ def test_dirac_gan_converges_only_with_a_penalty():
 def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch):
     """The definition, without sharing anything: every loss from latents and parameters anew."""
     game = gan.game
-    step_key = jax.random.fold_in(state.key, state.step)
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), (config_steps, 3))
     parts = jax.tree.map(lambda x: x.reshape(config_steps, -1, *x.shape[1:]), batch)
     discriminator, d_state = state.discriminator.params, state.discriminator.opt_state
     loss = None
 
     def round_of(generator_params, index):
-        latent_key, generator_key, round_key = jax.random.split(
-            jax.random.fold_in(step_key, index), 3
-        )
+        latent_key, generator_key, round_key = keys[index]
         real = jax.tree.map(lambda x: x[index], parts)
         latents = game.draw_latents(latent_key, len(real.samples))
         fake = game.generate(generator_params, latents, real.labels, generator_key)
@@ -212,4 +210,4 @@ def test_gradient_through_discriminator_steps(key):
         slope = jax.grad(outcome)(at)
         difference = (outcome(at + step) - outcome(at - step)) / (2 * step)
         np.testing.assert_allclose(slope, difference, rtol=1e-6)
-        assert abs(slope) > 1e-3
+        assert abs(slope) > 1e-4

@@ -82,9 +82,7 @@ def test_metrics_against_their_definitions(key):
     state, batch = gan.init(key), random_batch(0)
     _, metrics = gan.train_step(state, batch)
 
-    latent_key, generator_key, _ = jax.random.split(
-        jax.random.fold_in(jax.random.fold_in(state.key, 0), 0), 3
-    )
+    ((latent_key, generator_key, _),) = jax.random.split(jax.random.fold_in(state.key, 0), (1, 3))
     latents = gan.game.draw_latents(latent_key, 8)
     fake = gan.game.generate(state.generator.params, latents, None, generator_key)
     body = state.discriminator.params["body"]
