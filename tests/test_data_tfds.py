@@ -271,7 +271,11 @@ def test_unknown_name(name: str, near: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["zzzzzz", "no/such", "../x", "mnist/..", "emnist/none", "a\nb"])
-def test_unknown_name_like_no_other(name: str, tmp_path: Path) -> None:
+def test_unknown_name_like_no_other(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # where no neighbour is called x
     assert refusal(name, tmp_path).startswith("dataset: ")
 
 
