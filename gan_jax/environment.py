@@ -18,8 +18,8 @@ _FLAG = "--xla_backend_extra_options"
 _OPTIONS = (
     "xla_cpu_use_multi_output_fusion",  # Adam's three results in one pass
     # While loops on fewer bytes than this become one function each, not a dozen: the rounds of a
-    # random draw.
-    "xla_cpu_small_while_loop_byte_threshold=10000000",
+    # random draw. Not larger loops, where it would take a matrix product from its fast kernels.
+    "xla_cpu_small_while_loop_byte_threshold=1000000",
     "xla_cpu_disable_loop_unrolling",  # costs no speed and saves compile time
 )
 _PROGRAMS_BYTES = 2**28  # some five hundred programs; jax drops those unused for longest
