@@ -121,8 +121,9 @@ def main() -> None:
         "gan-jax train / bare products": medians["gan-jax train"] / medians["bare products"],
         "step by step / in a loop": medians["step by step"] / medians["in a loop"],
     } | {
-        f"cost of one of {n} / one alone": medians["in a loop"] / (n * medians[f"{n} at once"])
+        f"cost of one of {n} {how} / one alone": medians["in a loop"] / (n * medians[f"{n} {how}"])
         for n in arguments.members
+        for how in ("at once", "one by one")
     }
     for name, value in ratios.items():
         print(f"{name}: {value:.2f}")

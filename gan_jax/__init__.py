@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gan_jax.gan import build as build
     from gan_jax.gan import from_config as from_config
     from gan_jax.loops import advance as advance
+    from gan_jax.loops import one_by_one as one_by_one
     from gan_jax.loops import population as population
     from gan_jax.loops import scan_steps as scan_steps
     from gan_jax.networks import Network as Network
@@ -57,6 +58,7 @@ _HOMES = {
     "load": "runs",
     "losses": "",
     "penalties": "",
+    "one_by_one": "loops",
     "population": "loops",
     "recipe": "recipes",
     "scan_steps": "loops",

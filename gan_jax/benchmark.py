@@ -20,7 +20,7 @@ from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
 from gan_jax.gan import GAN, from_config
-from gan_jax.loops import advance, population
+from gan_jax.loops import advance, one_by_one, population
 from gan_jax.progress import describe_device
 from gan_jax.state import GANState
 
@@ -63,27 +63,34 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
     Args:
         config: the GAN; its sample shape has to be that of the rows.
         data: rows to train on.
-        members: also a population of so many, whose steps count once however many it has.
+        members: also a population of so many, by vmap and one by one, whose steps count once
+            however many it has.
     """
     gan = from_config(config)
     stream = make_stream(
         data, config.batch_size * config.discriminator_steps, config.data_seed, 100
     )
     runs = {
-        "in a loop": _loop(gan, gan.init(jax.random.key(config.seed)), stream),
+        "in a loop": _loop(
+            advance(gan.train_step, stream.take), gan.init(jax.random.key(config.seed)), stream
+        ),
         "step by step": _step_by_step(gan, gan.init(jax.random.key(config.seed)), stream),
         "bare products": bare_products(products(gan, stream)),
     }
     if members:
         many = population(gan)
-        states = many.init(jax.random.split(jax.random.key(config.seed), members))
-        runs[f"{members} at once"] = _loop(many, states, stream)
+        keys = jax.random.split(jax.random.key(config.seed), members)
+        for name, program in (
+            (f"{members} at once", advance(many.train_step, stream.take)),
+            (f"{members} one by one", one_by_one(advance(gan.train_step, stream.take))),
+        ):
+            runs[name] = _loop(program, many.init(keys), stream)
     return runs
 
 
-def _loop(gan: GAN, state: GANState, stream: Stream) -> Run:
+def _loop(advanced: Callable[..., Any], state: GANState, stream: Stream) -> Run:
     """As ``gan-jax train`` runs them: many steps a program."""
-    program = jax.jit(advance(gan.train_step, stream.take), donate_argnums=0)
+    program = jax.jit(advanced, donate_argnums=0)
     picks, length = stream.picks(0), stream.shape.shape[0]
 
     def run(steps: int) -> None:
@@ -179,8 +186,9 @@ def report(config: Config, members: int, steps: int, turns: int) -> Iterator[str
     yield f"a loop makes {median['in a loop'] / median['bare products']:.0%} of its bare products"
     yield f"a call a step makes {median['step by step'] / median['in a loop']:.0%} of the loop"
     if members:
-        cost = median["in a loop"] / (median[f"{members} at once"] * members)
-        yield f"one GAN of {members} costs {cost:.2f} times one alone"
+        for how in ("at once", "one by one"):
+            cost = median["in a loop"] / (median[f"{members} {how}"] * members)
+            yield f"one GAN of {members} {how} costs {cost:.2f} times one alone"
 
 
 def table(rates: Mapping[str, list[float]]) -> str:

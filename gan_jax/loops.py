@@ -11,7 +11,7 @@ from gan_jax.gan import GAN
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Batch, Key, Labels, Samples
 
-__all__ = ["advance", "population", "scan_steps"]
+__all__ = ["advance", "one_by_one", "population", "scan_steps"]
 
 TrainStep = Callable[[GANState, Batch], tuple[GANState, Metrics]]
 
@@ -65,8 +65,35 @@ def advance(
     return program
 
 
+def one_by_one(
+    program: Callable[..., tuple[GANState, Any]],
+) -> Callable[..., tuple[GANState, Any]]:
+    """A population trained member after member, in one program: a CPU's way.
+
+    What ``jax.vmap(program, in_axes=(0, None, ...))`` computes, with only one member's gradients
+    and activations in memory at a time, and its state in the processor's cache for as many steps as
+    the program does. A GPU has room for all of them side by side: vmap there.
+
+    Args:
+        program: ``(state, *rest) -> (state, report)`` for one GAN: `advance`'s, or a scan of steps.
+
+    Returns:
+        ``(states, *rest) -> (states, reports)``; every leaf of the states and reports has a leading
+        axis of members, ``rest`` is shared. Donate the states, and they are updated in place.
+    """
+
+    def run(states: GANState, *rest: Any) -> tuple[GANState, Any]:
+        def one(states: GANState, member: jax.Array) -> tuple[GANState, Any]:
+            state, report = program(jax.tree.map(lambda x: x[member], states), *rest)
+            return jax.tree.map(lambda all, x: all.at[member].set(x), states, state), report
+
+        return jax.lax.scan(one, states, jnp.arange(states.step.shape[0]))
+
+    return run
+
+
 def population(gan: GAN) -> GAN:
-    """Many GANs trained as one program: the same record, vmapped.
+    """Many GANs trained as one program: the same record, vmapped. See also `one_by_one`.
 
     ``init`` takes ``[members]`` keys; every leaf of its state then has a leading axis of members.
     All members see the same batches. Learning rates and hyperparameters are leaves like any

@@ -7,8 +7,8 @@ import optax
 import pytest
 from conftest import assert_close, assert_same_bits, plain, random_batch, stack, tiny_gan
 
-from gan_jax.config import OptimizerConfig
-from gan_jax.loops import advance, population, scan_steps
+from gan_jax.config import DiscriminatorConfig, GeneratorConfig, OptimizerConfig
+from gan_jax.loops import advance, one_by_one, population, scan_steps
 
 STEPS = 7
 BATCHES = [random_batch(seed) for seed in range(STEPS)]
@@ -76,6 +76,38 @@ def test_member_of_a_population_is_a_gan_alone(key):
         assert_close(jax.tree.map(lambda x, m=member: x[m], metrics), alone_metrics)
         np.testing.assert_allclose(samples[member], gan.sample(alone, key, 4), rtol=1e-5, atol=1e-6)
     assert not np.allclose(samples[0], samples[1])
+
+
+def test_members_one_by_one_are_gans_alone(key):
+    gan = tiny_gan()
+    keys = jax.random.split(key, 3)
+    program = jax.jit(one_by_one(advance(gan.train_step, take)), donate_argnums=0)
+    states, metrics = program(population(gan).init(keys), stack(BATCHES), jnp.arange(STEPS), STEPS)
+    for member in range(3):
+        alone, alone_metrics = by_hand(gan, gan.init(keys[member]))
+        assert_close(jax.tree.map(lambda x, m=member: x[m], states), alone)
+        assert_close(jax.tree.map(lambda x, m=member: x[m], metrics), alone_metrics)
+
+
+def test_one_by_one_needs_the_memory_of_one(key):
+    # Besides the states, which it updates in place: nothing that grows with the members.
+    gan = tiny_gan(
+        generator=GeneratorConfig(latent_size=8, widths=(64,)),
+        discriminator=DiscriminatorConfig(widths=(64,)),
+    )
+    program = jax.jit(one_by_one(advance(gan.train_step, take)), donate_argnums=0)
+
+    def scratch(members: int) -> tuple[int, int]:
+        states = jax.eval_shape(population(gan).init, jax.random.split(key, members))
+        compiled = program.lower(states, stack(BATCHES), jnp.arange(STEPS), STEPS).compile()
+        memory = compiled.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes, memory.alias_size_in_bytes
+
+    (few, aliased), (many, many_aliased) = scratch(2), scratch(32)
+    state_bytes = (many_aliased - aliased) / 30
+    assert state_bytes > 10_000
+    assert many - few < 0.1 * 30 * state_bytes
 
 
 def test_a_sweep_over_rates_is_a_population(key):
