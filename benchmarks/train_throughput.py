@@ -18,14 +18,13 @@ import dataclasses
 import io
 import json
 import os
-import platform
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
+import record
 import torch  # pyright: ignore[reportMissingImports]
 from rich.console import Console
 from torch_peer import Peer
@@ -128,13 +127,7 @@ def main() -> None:
     for name, value in ratios.items():
         print(f"{name}: {value:.2f}")
     if arguments.json:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip()
-        facts = {
-            "commit": commit,
-            "machine": f"{platform.processor() or platform.machine()}, {cores} cores",
-            "versions": {"jax": jax.__version__, "torch": torch.__version__},
+        figures = {
             "size": arguments.size,
             "train_steps": arguments.train_steps,
             "steps": arguments.steps,
@@ -142,7 +135,7 @@ def main() -> None:
             "medians": medians,
             "ratios": ratios,
         }
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+        record.write(arguments.json, figures)
 
 
 if __name__ == "__main__":

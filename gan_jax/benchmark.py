@@ -194,8 +194,12 @@ def report(config: Config, members: int, steps: int, turns: int) -> Iterator[str
 def table(rates: Mapping[str, list[float]]) -> str:
     """Name, median, least and most steps a second, a line each."""
     width = max(map(len, rates))
+
+    def figure(rate: float) -> str:
+        return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
     return "\n".join(
-        f"{name:{width}}  {statistics.median(values):9,.0f} steps/s   "
-        f"({min(values):,.0f} to {max(values):,.0f})"
+        f"{name:{width}}  {figure(statistics.median(values)):>9} steps/s   "
+        f"({figure(min(values))} to {figure(max(values))})"
         for name, values in rates.items()
     )

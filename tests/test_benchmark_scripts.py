@@ -1,0 +1,37 @@
+"""The scripts in benchmarks/ run, and their figures add up. Never how fast anything is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(script: str, folder: Path, *arguments: str) -> dict:
+    """What a script writes with ``--json``."""
+    file = folder / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *arguments, "--json", str(file)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(file.read_text())
+
+
+def test_start_up(tmp_path):
+    found = run("start_up.py", tmp_path, "--turns", "1")
+    assert found["commit"] and found["machine"] and found["versions"]["jax"]
+    stages = ["python", "import jax", "import all", "load data"]
+    stages += ["first step, cold", "first step, warm", "--help"]
+    assert list(found["seconds"]) == stages
+    assert all(len(values) == 1 and values[0] > 0 for values in found["seconds"].values())
+
+
+def test_start_up_says_when_training_cannot_start(tmp_path):
+    with pytest.raises(AssertionError, match="nowhere"):
+        run("start_up.py", tmp_path, "--turns", "1", "--dataset", "./nowhere")
