@@ -38,13 +38,13 @@ def test_start_up_says_when_training_cannot_start(tmp_path):
 
 
 def test_memory(tmp_path):
-    found = run("memory.py", tmp_path, "--members", "1", "4")
+    found = run("memory.py", tmp_path, "--members", "1", "16")
     # concept: 784-128-1 and 100-128-784 with Adam's two moments, and the average of the second.
     discriminator, generator = 784 * 128 + 128 + 128 + 1, 100 * 128 + 128 + 128 * 784 + 784
     assert 0 < found["state_bytes"] - 4 * (3 * discriminator + 4 * generator) < 200
     multiples = found["multiples"]
     assert set(multiples) == {"at once", "one by one"}
     assert min(min(way.values()) for way in multiples.values()) > 1.0  # at least the state itself
-    # One member's gradients and activations, spread over four, against everyone's own.
-    assert multiples["one by one"]["4"] < multiples["at once"]["4"]
-    assert multiples["one by one"]["4"] < multiples["one by one"]["1"]
+    # One member's gradients and activations, spread over sixteen, against everyone's own.
+    assert multiples["one by one"]["16"] < multiples["at once"]["16"]
+    assert multiples["one by one"]["16"] < multiples["one by one"]["1"]
