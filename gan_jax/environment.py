@@ -1,18 +1,11 @@
-"""What a process takes from its surroundings: where caches go, how XLA compiles. No jax here."""
+"""What a process takes from its surroundings: where caches go, how XLA compiles. Loads no jax."""
 
 import hashlib
 import os
 import platform
 from pathlib import Path
 
-__all__ = ["RUN_ONCE", "cache_dir", "prepare", "with_options"]
-
-# For jax.jit(compiler_options=...) of programs that run seldom and are waited for: the CPU's newer
-# emitters of fused loops make a step a third faster and take longer to compile than all else.
-RUN_ONCE: dict[str, bool | int] = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-}
+__all__ = ["cache_dir", "prepare", "run_once", "with_options"]
 
 _FLAG = "--xla_backend_extra_options"
 _OPTIONS = (
@@ -51,6 +44,18 @@ def prepare() -> None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(programs)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_PROGRAMS_BYTES))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+
+
+def run_once() -> dict[str, bool | int]:
+    """``jax.jit(compiler_options=...)`` for programs that run seldom and are waited for."""
+    import jax  # only those ask who have it imported already
+
+    options: dict[str, bool | int] = {"xla_backend_optimization_level": 0}
+    if jax.__version_info__[:2] == (0, 10):  # later compilers know no such option, and refuse
+        # The newer emitters of fused loops make a step a third faster, and take longer to compile
+        # than all else.
+        options["xla_cpu_use_fusion_emitters"] = False
+    return options
 
 
 def with_options(flags: str) -> str:

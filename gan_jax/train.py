@@ -18,7 +18,7 @@ from rich.console import Console
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, load, location
 from gan_jax.data.stream import make_stream
-from gan_jax.environment import RUN_ONCE
+from gan_jax.environment import run_once
 from gan_jax.errors import InputError
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
@@ -153,7 +153,7 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
-        self.draw = jax.jit(self._draw, compiler_options=RUN_ONCE)
+        self.draw = jax.jit(self._draw, compiler_options=run_once())
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
@@ -162,7 +162,7 @@ class _Session:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
-            init = jax.jit(self.gan.init, compiler_options=RUN_ONCE)
+            init = jax.jit(self.gan.init, compiler_options=run_once())
             state = init(jax.random.key(self.config.seed)) if saved is None else saved
             step, finite = int(state.step), True
             if step == 0:

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from gan_jax.environment import prepare, with_options
+from gan_jax.environment import prepare, run_once, with_options
 
 NAMES = (
     "XLA_FLAGS",
@@ -70,3 +72,9 @@ print(seen.count("/jax/compilation_cache/cache_hits"), "hits",
     assert int(first[0]) == 0 and int(first[2]) > 0
     assert int(second[0]) == int(first[2]) and int(second[2]) == 0
     assert list((tmp_path / "cache" / "programs").glob("*/*-cache"))
+
+
+def test_run_once_is_what_this_compiler_knows(key):
+    # A later compiler refuses an option it has lost, and no training would start.
+    drawn = jax.jit(lambda key: jax.random.normal(key, (8,)), compiler_options=run_once())
+    np.testing.assert_allclose(drawn(key), jax.random.normal(key, (8,)), rtol=1e-6)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.data.dataset import Mixture, Part
-from gan_jax.environment import RUN_ONCE
+from gan_jax.environment import run_once
 from gan_jax.errors import InputError
 from gan_jax.types import Batch, Key, Samples
 
@@ -69,13 +69,13 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
     return Stream(jax.device_put(part), picks, shape, _take_rows)
 
 
-@functools.partial(jax.jit, static_argnames="rows", compiler_options=RUN_ONCE)
+@functools.partial(jax.jit, static_argnames="rows", compiler_options=run_once())
 def epoch_order(data_key: Key, epoch: int, rows: int) -> jax.Array:
     """The order of all rows in one epoch, ``[rows]`` int32."""
     return jax.random.permutation(jax.random.fold_in(data_key, epoch), rows).astype(jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("length", "batch_rows"), compiler_options=RUN_ONCE)
+@functools.partial(jax.jit, static_argnames=("length", "batch_rows"), compiler_options=run_once())
 def _cut(orders: list[jax.Array], offset: int, length: int, batch_rows: int) -> jax.Array:
     picks = jax.lax.dynamic_slice(jnp.concatenate(orders), (offset,), (length * batch_rows,))
     return picks.reshape(length, batch_rows)
