@@ -1,4 +1,4 @@
-"""What a process takes from its surroundings: where caches go, how XLA compiles. Loads no jax."""
+"""What a process takes from its surroundings: where caches go, how XLA compiles. No jax here."""
 
 import hashlib
 import os
@@ -46,12 +46,10 @@ def prepare() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 
-def run_once() -> dict[str, bool | int]:
+def run_once(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
     """``jax.jit(compiler_options=...)`` for programs that run seldom and are waited for."""
-    import jax  # only those ask who have it imported already
-
     options: dict[str, bool | int] = {"xla_backend_optimization_level": 0}
-    if jax.__version_info__[:2] == (0, 10):  # later compilers know no such option, and refuse
+    if jax_version[:2] == (0, 10):  # later compilers know no such option, and refuse
         # The newer emitters of fused loops make a step a third faster, and take longer to compile
         # than all else.
         options["xla_cpu_use_fusion_emitters"] = False

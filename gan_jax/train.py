@@ -32,6 +32,7 @@ from gan_jax.types import Samples
 
 __all__ = ["Outcome", "resume", "train"]
 
+_RUN_ONCE = run_once(jax.__version_info__)
 _PICTURE_IMAGES = 100  # samples on a picture of images
 _PICTURE_POINTS = 2_500  # on a picture of points
 _PICTURE_FOLD = 0x91C7  # sets the fixed latents' key apart from the other draws under the seed
@@ -153,7 +154,7 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
-        self.draw = jax.jit(self._draw, compiler_options=run_once())
+        self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
@@ -162,7 +163,7 @@ class _Session:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
-            init = jax.jit(self.gan.init, compiler_options=run_once())
+            init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
             state = init(jax.random.key(self.config.seed)) if saved is None else saved
             step, finite = int(state.step), True
             if step == 0:

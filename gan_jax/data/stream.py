@@ -19,6 +19,8 @@ from gan_jax.types import Batch, Key, Samples
 
 __all__ = ["Stream", "epoch_order", "make_stream", "to_float"]
 
+_RUN_ONCE = run_once(jax.__version_info__)
+
 
 class Stream(NamedTuple):
     """Batches without end: step ``t`` gets ``take(source, picks(t)[0])``."""
@@ -69,13 +71,13 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
     return Stream(jax.device_put(part), picks, shape, _take_rows)
 
 
-@functools.partial(jax.jit, static_argnames="rows", compiler_options=run_once())
+@functools.partial(jax.jit, static_argnames="rows", compiler_options=_RUN_ONCE)
 def epoch_order(data_key: Key, epoch: int, rows: int) -> jax.Array:
     """The order of all rows in one epoch, ``[rows]`` int32."""
     return jax.random.permutation(jax.random.fold_in(data_key, epoch), rows).astype(jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("length", "batch_rows"), compiler_options=run_once())
+@functools.partial(jax.jit, static_argnames=("length", "batch_rows"), compiler_options=_RUN_ONCE)
 def _cut(orders: list[jax.Array], offset: int, length: int, batch_rows: int) -> jax.Array:
     picks = jax.lax.dynamic_slice(jnp.concatenate(orders), (offset,), (length * batch_rows,))
     return picks.reshape(length, batch_rows)
