@@ -18,11 +18,12 @@ import numpy as np
 import record
 
 from gan_jax import environment
+from gan_jax.benchmark import population_programs
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
 from gan_jax.gan import from_config
-from gan_jax.loops import advance, one_by_one, population
+from gan_jax.loops import population
 from gan_jax.recipes import recipe
 
 
@@ -61,14 +62,10 @@ def measure(config: Config, sizes: list[int]) -> dict[str, Any]:
         data, config.batch_size * config.discriminator_steps, config.data_seed, 100
     )
     state_bytes = bytes_of(jax.eval_shape(gan.init, jax.random.key(0)))
-    many = population(gan)
-    ways = {
-        "at once": advance(many.train_step, stream.take),
-        "one by one": one_by_one(advance(gan.train_step, stream.take)),
-    }
+    ways = population_programs(gan, stream)
     multiples: dict[str, dict[int, float]] = {way: {} for way in ways}
     for members in sizes:
-        states = jax.eval_shape(many.init, jax.random.split(jax.random.key(0), members))
+        states = jax.eval_shape(population(gan).init, jax.random.split(jax.random.key(0), members))
         for way, program in ways.items():
             multiples[way][members] = held(program, states, stream) / members / state_bytes
     return {"state_bytes": state_bytes, "multiples": multiples}

@@ -1,9 +1,9 @@
 """How fast this device trains a GAN: in a loop, step by step, many at once, and what to expect.
 
-That is the rate of the step's own matrix products, one after the other (a step may do better where
-two of them can run side by side). Everything is
-measured in turns, after a first call that compiles, so that a machine whose speed drifts does not
-favour one side; `gan-jax benchmark` and the scripts in ``benchmarks/`` share this code.
+What to expect is the rate of the step's own matrix products, one after the other (a step may do
+better where two of them can run side by side). Everything is measured in turns, after a first call
+that compiles, so that a machine whose speed drifts does not favour one side; `gan-jax benchmark`
+and the scripts in ``benchmarks/`` share this code.
 """
 
 import statistics
@@ -24,7 +24,17 @@ from gan_jax.loops import advance, one_by_one, population
 from gan_jax.progress import describe_device
 from gan_jax.state import GANState
 
-__all__ = ["Product", "Run", "bare_products", "in_turns", "measure", "products", "report", "table"]
+__all__ = [
+    "Product",
+    "Run",
+    "bare_products",
+    "in_turns",
+    "measure",
+    "population_programs",
+    "products",
+    "report",
+    "table",
+]
 
 Run = Callable[[int], None]  # does so many steps and waits for them
 
@@ -78,14 +88,18 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
         "bare products": bare_products(products(gan, stream)),
     }
     if members:
-        many = population(gan)
         keys = jax.random.split(jax.random.key(config.seed), members)
-        for name, program in (
-            (f"{members} at once", advance(many.train_step, stream.take)),
-            (f"{members} one by one", one_by_one(advance(gan.train_step, stream.take))),
-        ):
-            runs[name] = _loop(program, many.init(keys), stream)
+        for way, program in population_programs(gan, stream).items():
+            runs[f"{members} {way}"] = _loop(program, population(gan).init(keys), stream)
     return runs
+
+
+def population_programs(gan: GAN, stream: Stream) -> dict[str, Callable[..., Any]]:
+    """The ways to do many steps of a population, each ``(states, source, picks, count)``."""
+    return {
+        "at once": advance(population(gan).train_step, stream.take),
+        "one by one": one_by_one(advance(gan.train_step, stream.take)),
+    }
 
 
 def _loop(advanced: Callable[..., Any], state: GANState, stream: Stream) -> Run:
