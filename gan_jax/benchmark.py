@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "bare_products",
     "in_turns",
+    "loop",
     "measure",
     "population_programs",
     "products",
@@ -45,6 +46,8 @@ class Product(NamedTuple):
     left: tuple[int, ...]
     right: tuple[int, ...]
     dimensions: Any
+    precision: Any = "highest"
+    dtype: Any = jnp.float32  # of its factors; sums and result are float32
 
     @property
     def flops(self) -> int:
@@ -81,7 +84,7 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
         data, config.batch_size * config.discriminator_steps, config.data_seed, 100
     )
     runs = {
-        "in a loop": _loop(
+        "in a loop": loop(
             advance(gan.train_step, stream.take), gan.init(jax.random.key(config.seed)), stream
         ),
         "step by step": _step_by_step(gan, gan.init(jax.random.key(config.seed)), stream),
@@ -90,7 +93,7 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
     if members:
         keys = jax.random.split(jax.random.key(config.seed), members)
         for way, program in population_programs(gan, stream).items():
-            runs[f"{members} {way}"] = _loop(program, population(gan).init(keys), stream)
+            runs[f"{members} {way}"] = loop(program, population(gan).init(keys), stream)
     return runs
 
 
@@ -102,7 +105,7 @@ def population_programs(gan: GAN, stream: Stream) -> dict[str, Callable[..., Any
     }
 
 
-def _loop(advanced: Callable[..., Any], state: GANState, stream: Stream) -> Run:
+def loop(advanced: Callable[..., Any], state: GANState, stream: Stream) -> Run:
     """As ``gan-jax train`` runs them: many steps a program."""
     program = jax.jit(advanced, donate_argnums=0)
     picks, length = stream.picks(0), stream.shape.shape[0]
@@ -163,7 +166,13 @@ def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
         live.update(first(v) for v in equation.invars if not isinstance(v, jex.Literal))
         if equation.primitive.name == "dot_general":
             left, right = (tuple(v.aval.shape) for v in equation.invars)  # type: ignore
-            yield Product(left, right, equation.params["dimension_numbers"])
+            yield Product(
+                left,
+                right,
+                equation.params["dimension_numbers"],
+                equation.params["precision"],
+                equation.invars[0].aval.dtype,  # type: ignore
+            )
         for inner in jex.jaxprs_in_params(equation.params):
             yield from list(_dots(inner)) * equation.params.get("length", 1)
 
@@ -171,28 +180,39 @@ def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
 def bare_products(products: list[Product]) -> Run:
     """A step that is nothing but these products, one after the other."""
     key = jax.random.key(0)
-    pairs = [(jax.random.normal(key, p.left), jax.random.normal(key, p.right)) for p in products]
+    draw = jax.random.normal
+    lefts = [draw(key, p.left).astype(p.dtype) for p in products]
+    rights = [draw(key, p.right).astype(p.dtype) for p in products]
 
     @jax.jit
-    def program(pairs: list, count: int) -> jax.Array:
-        def step(_: jax.Array, carried: jax.Array) -> jax.Array:
-            for (left, right), product in zip(pairs, products, strict=True):
-                # Each waits for the one before, as most do in a step.
-                left = left.at[(0,) * left.ndim].set(carried)
-                result = jax.lax.dot_general(left, right, product.dimensions, precision="highest")
-                carried = 1e-9 * result.ravel()[0]
-            return carried
+    def program(lefts: list[jax.Array], rights: list[jax.Array], count: int) -> jax.Array:
+        def step(_: jax.Array, carry: tuple[jax.Array, list[jax.Array]]):
+            result, lefts = carry
+            written = []
+            for left, right, product in zip(lefts, rights, products, strict=True):
+                # Each waits for the one before, as most do in a step: one number of its left
+                # factor, carried along so as to be overwritten in place, comes from there.
+                left = left.at[(0,) * left.ndim].set((1e-9 * result).astype(left.dtype))
+                written.append(left)
+                result = jax.lax.dot_general(
+                    left,
+                    right,
+                    product.dimensions,
+                    precision=product.precision,
+                    preferred_element_type=jnp.float32,
+                ).ravel()[0]
+            return result, written
 
-        return jax.lax.fori_loop(0, count, step, jnp.float32(0.0))
+        return jax.lax.fori_loop(0, count, step, (jnp.float32(0.0), lefts))[0]
 
-    return lambda steps: jax.block_until_ready(program(pairs, steps)) and None
+    return lambda steps: jax.block_until_ready(program(lefts, rights, steps)) and None
 
 
 def report(config: Config, members: int, steps: int, turns: int) -> Iterator[str]:
     """What ``gan-jax benchmark`` prints, line by line."""
     data = load("digits").train
     assert isinstance(data, Part)
-    yield describe_device()
+    yield describe_device(config.precision)
     yield f"{config.recipe}, batches of {config.batch_size}: {turns} turns of {steps} steps"
     rates = in_turns(measure(config, data, members), steps, turns)
     yield table(rates)

@@ -99,6 +99,7 @@ class Config:
     discriminator_steps: Annotated[int, Range(1, 1000)] = 1  # moves to one of the generator
     average_decay: Memory = 0.0  # memory of the averaged generator, which samples
 
+    precision: str = "float32"  # of matrix products: float32, tf32 or bfloat16
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     generator_optimizer: OptimizerConfig = OptimizerConfig()

@@ -134,8 +134,8 @@ def from_config(config: Config) -> GAN:
     generator = lookup("generator.name", config.generator.name, GENERATORS)
     discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
     return build(
-        generator=generator(config.generator, config.sample_shape),
-        discriminator=discriminator(config.discriminator, config.sample_shape),
+        generator=generator(config.generator, config.sample_shape, config.precision),
+        discriminator=discriminator(config.discriminator, config.sample_shape, config.precision),
         loss=lookup("loss", config.loss, LOSSES),
         generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
         discriminator_optimizer=make_optimizer(

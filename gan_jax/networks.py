@@ -16,6 +16,7 @@ from flax.typing import Initializer
 
 from gan_jax.config import DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError, lookup
+from gan_jax.precision import product
 from gan_jax.types import Key, Labels, Latents, Logits, Params, Samples
 
 __all__ = [
@@ -40,11 +41,6 @@ class Network(NamedTuple):
 
     init: Callable[[Key], Params]
     apply: Callable[[Params, Any, Labels | None, Key], Any]
-
-
-# Float32 must mean float32 on every device: left to itself, a GPU or TPU multiplies float32
-# matrices in fewer bits.
-PRECISION = jax.lax.Precision.HIGHEST
 
 
 def uniform_fan_in(fan_in: int) -> Initializer:
@@ -84,17 +80,19 @@ class MLP(nn.Module):
     widths: tuple[int, ...]  # of every layer, the last included
     activation: str
     initializer: str
+    precision: str
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[batch, inputs] -> [batch, widths[-1]]``."""
+        dot_general = product(self.precision)
         for index, width in enumerate(self.widths):
             if index:
                 x = ACTIVATIONS[self.activation](x)
             kernel_init, bias_init = INITIALIZERS[self.initializer](x.shape[-1])
-            x = nn.Dense(width, precision=PRECISION, kernel_init=kernel_init, bias_init=bias_init)(
-                x
-            )
+            x = nn.Dense(
+                width, kernel_init=kernel_init, bias_init=bias_init, dot_general=dot_general
+            )(x)
         return x
 
 
@@ -159,29 +157,36 @@ def from_linen(
     return Network(init, apply)
 
 
-def mlp_generator(config: GeneratorConfig, sample_shape: Sequence[int]) -> Network:
+def mlp_generator(
+    config: GeneratorConfig, sample_shape: Sequence[int], precision: str = "float32"
+) -> Network:
     """Fully-connected generator, ``[batch, latents] -> [batch, *sample_shape]``."""
     lookup("generator.last_activation", config.last_activation, ACTIVATIONS)
-    body = _body("generator", config, math.prod(sample_shape))
+    body = _body("generator", config, math.prod(sample_shape), precision)
     module = MLPGenerator(body, config.last_activation, tuple(sample_shape))
     return from_linen(module, (config.latent_size + config.categories,))
 
 
-def mlp_discriminator(config: DiscriminatorConfig, sample_shape: Sequence[int]) -> Network:
+def mlp_discriminator(
+    config: DiscriminatorConfig, sample_shape: Sequence[int], precision: str = "float32"
+) -> Network:
     """Fully-connected discriminator, ``[batch, *sample_shape] -> [batch]``."""
-    body = _body("discriminator", config, 1)
+    body = _body("discriminator", config, 1, precision)
     return from_linen(MLPDiscriminator(body, config.center), sample_shape)
 
 
-def _body(player: str, config: GeneratorConfig | DiscriminatorConfig, outputs: int) -> MLP:
+def _body(
+    player: str, config: GeneratorConfig | DiscriminatorConfig, outputs: int, precision: str
+) -> MLP:
     lookup(f"{player}.activation", config.activation, ACTIVATIONS)
     lookup(f"{player}.initializer", config.initializer, INITIALIZERS)
-    return MLP((*config.widths, outputs), config.activation, config.initializer)
+    product(precision)  # says now if it cannot be had
+    return MLP((*config.widths, outputs), config.activation, config.initializer, precision)
 
 
-GENERATORS: Mapping[str, Callable[[GeneratorConfig, Sequence[int]], Network]] = {
+GENERATORS: Mapping[str, Callable[[GeneratorConfig, Sequence[int], str], Network]] = {
     "mlp": mlp_generator,
 }
-DISCRIMINATORS: Mapping[str, Callable[[DiscriminatorConfig, Sequence[int]], Network]] = {
+DISCRIMINATORS: Mapping[str, Callable[[DiscriminatorConfig, Sequence[int], str], Network]] = {
     "mlp": mlp_discriminator,
 }

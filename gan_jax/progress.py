@@ -14,7 +14,6 @@ from rich.live import Live
 from rich.text import Text
 
 import gan_jax
-from gan_jax.networks import PRECISION
 
 __all__ = ["Progress", "describe_device"]
 
@@ -22,16 +21,16 @@ _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
 
 
-def describe_device() -> str:
-    """Device, precision, versions, in a line."""
+def describe_device(precision: str) -> str:
+    """Device, precision of matrix products, versions, in a line."""
     device = jax.devices()[0]
     kind = f"{jax.device_count()} x {device.device_kind}"
     if device.platform == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         kind = f"cpu, {cores} cores"
     return (
-        f"gan_jax {gan_jax.__version__} on {kind}; float32, matrix products in "
-        f"{PRECISION.name.lower()} precision; jax {jax.__version__}, flax {flax.__version__}, "
+        f"gan_jax {gan_jax.__version__} on {kind}; matrix products in {precision}; "
+        f"jax {jax.__version__}, flax {flax.__version__}, "
         f"optax {optax.__version__}"
     )
 

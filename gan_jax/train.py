@@ -23,6 +23,7 @@ from gan_jax.errors import InputError
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES
+from gan_jax.precision import product
 from gan_jax.progress import Progress, describe_device
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
@@ -69,7 +70,8 @@ def train(
         InputError: unusable config, data or folder; nothing has been written then.
     """
     config.validate()
-    _say(console, describe_device())
+    product(config.precision)  # refused before anything is loaded
+    _say(console, describe_device(config.precision))
     dataset = _load(config, console)
     config = _fit(config, dataset)
     if epochs is not None:
@@ -103,10 +105,10 @@ def resume(
         InputError: no run there, nothing left to do, or the data is not what it was.
     """
     run = Run.open(run_dir)
-    _say(console, describe_device())
     changes = {"steps": steps, "dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in changes.items() if value is not None}
     config = Config.from_dict(given, run.read_config())
+    _say(console, describe_device(config.precision))
     with run.lock():
         state, facts = _restore(run, config, console)
         step = 0 if state is None else int(state.step)

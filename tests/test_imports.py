@@ -18,6 +18,7 @@ ROOMS = [
     "types",
     "losses",
     "penalties",
+    "precision",
     "networks",
     "optimizers",
     "state",
