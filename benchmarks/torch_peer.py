@@ -4,8 +4,14 @@ What they do is what a `Config` says, so they serve every recipe whose parts the
 parameters after a step are those of gan_jax from the same weights, rows and latents, to float32
 rounding (`tests/test_torch_parity.py`). Rows lie in memory as float32, ready scaled; one pass
 through the generator serves both players; the discriminator is frozen while the generator moves.
+
+Precisions are PyTorch's own: `float32` and `tf32` say how it multiplies matrices, for the whole
+process; `bfloat16` is autocast around the networks' passes, with losses, penalties and parameters
+in float32.
 """
 
+import contextlib
+import functools
 import math
 from collections.abc import Mapping
 
@@ -22,6 +28,7 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
     "identity": nn.Identity,
 }
+MATMUL_PRECISION = {"float32": "highest", "tf32": "high", "bfloat16": "highest"}
 
 
 def mlp(inputs: int, widths: tuple[int, ...], activation: str) -> list[nn.Module]:
@@ -33,38 +40,71 @@ def mlp(inputs: int, widths: tuple[int, ...], activation: str) -> list[nn.Module
 
 
 class Peer:
-    """One GAN, its optimisers and its data."""
+    """One GAN, its optimisers and its data.
+
+    Args:
+        config: what GAN.
+        rows: its data, scaled, ``[rows, ...]`` float32.
+        fused: Adam as one kernel.
+        compiled: both losses through `torch.compile`, which bears no penalty's second derivative.
+        graph: the moves of both players replayed as one CUDA graph. Decaying rates are written into
+            its tensors before each replay, and the average follows after it, so every config works.
+        device: ``cpu`` or ``cuda``, where networks, rows, their order and latents live.
+        precision: ``float32``, ``tf32`` or ``bfloat16``.
+    """
 
     def __init__(
-        self, config: Config, rows: np.ndarray, *, fused: bool = False, compiled: bool = False
+        self,
+        config: Config,
+        rows: np.ndarray,
+        *,
+        fused: bool = False,
+        compiled: bool = False,
+        graph: bool = False,
+        device: str = "cpu",
+        precision: str = "float32",
     ):
         assert config.loss == "non_saturating" and set(config.penalties) <= {"r1", "r2"}
         assert config.discriminator_steps == 1 and config.decay.shape in ("constant", "linear")
-        self.config = config
+        assert not graph or device == "cuda"
+        torch.set_float32_matmul_precision(MATMUL_PRECISION[precision])
+        self.cast = contextlib.nullcontext
+        if precision == "bfloat16":
+            self.cast = functools.partial(torch.autocast, device, torch.bfloat16)
+        self.config, self.device = config, device
         pixels = math.prod(config.sample_shape)
         g, d = config.generator, config.discriminator
         self.generator = nn.Sequential(
             *mlp(g.latent_size + g.categories, (*g.widths, pixels), g.activation),
             ACTIVATIONS[g.last_activation](),
-        )
-        self.discriminator = nn.Sequential(*mlp(pixels, (*d.widths, 1), d.activation))
+        ).to(device)
+        self.discriminator = nn.Sequential(*mlp(pixels, (*d.widths, 1), d.activation)).to(device)
         self.average = [p.detach().clone() for p in self.generator.parameters()]
 
         def adam(player: nn.Module, c: OptimizerConfig) -> torch.optim.Optimizer:
+            # A graph can only read a rate that lies on the device.
+            rate = torch.tensor(c.learning_rate, device=device) if graph else c.learning_rate
             return torch.optim.Adam(
-                player.parameters(), c.learning_rate, (c.b1, c.b2), c.epsilon, fused=fused
+                player.parameters(),
+                rate,
+                (c.b1, c.b2),
+                c.epsilon,
+                fused=fused or None,  # False would also rule out its default on a GPU, foreach
+                capturable=graph,
             )
 
         self.generator_adam = adam(self.generator, config.generator_optimizer)
         self.discriminator_adam = adam(self.discriminator, config.discriminator_optimizer)
         self.steps = 0
-        self.data = torch.from_numpy(rows.reshape(len(rows), pixels))
-        self.order, self.position = torch.randperm(len(rows)), 0
+        self.data = torch.from_numpy(rows.reshape(len(rows), pixels)).to(device)
+        self.order, self.position = torch.randperm(len(rows), device=device), 0
         self.judge_both = self._discriminator_loss
         self.judge_fake = self._generator_loss
         if compiled:
             self.judge_both = torch.compile(self._discriminator_loss)
             self.judge_fake = torch.compile(self._generator_loss)
+        self.moves = self._replayed_moves if graph else self._moves
+        self.graph: torch.cuda.CUDAGraph | None = None  # recorded at the first step
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Weights by the names of `parameters`."""
@@ -75,7 +115,7 @@ class Peer:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """``generator.0.kernel`` [inputs, outputs], ``generator.0.bias`` and so on."""
-        return {name: tensor.detach().numpy().copy() for name, tensor in self._named()}
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._named()}
 
     def averages(self) -> dict[str, np.ndarray]:
         """The generator that samples, by the same names: averaged, where the config says so."""
@@ -83,7 +123,7 @@ class Peer:
             self.average = [p.detach().clone() for p in self.generator.parameters()]
         names = [name for name, _ in self._named() if name.startswith("generator")]
         return {
-            name: (tensor.t() if "kernel" in name else tensor).numpy().copy()
+            name: (tensor.t() if "kernel" in name else tensor).cpu().numpy().copy()
             for name, tensor in zip(names, self.average, strict=True)
         }
 
@@ -98,20 +138,26 @@ class Peer:
         """The next rows, each once an epoch, and fresh latents."""
         batch, g = self.config.batch_size, self.config.generator
         if self.position + batch > len(self.data):
-            self.order, self.position = torch.randperm(len(self.data)), 0
+            self.order, self.position = torch.randperm(len(self.data), device=self.device), 0
         rows = self.data[self.order[self.position : self.position + batch]]
         self.position += batch
-        latents = torch.randn(batch, g.latent_size)
+        latents = torch.randn(batch, g.latent_size, device=self.device)
         if g.categories:
-            chosen = one_hot(torch.randint(g.categories, (batch,)), g.categories)
+            chosen = torch.randint(g.categories, (batch,), device=self.device)
+            chosen = one_hot(chosen, g.categories)
             latents = torch.cat([latents, 4.0 * chosen], dim=1)
         return rows, latents
 
+    def _generate(self, latents: torch.Tensor) -> torch.Tensor:
+        with self.cast():
+            return self.generator(latents).float()
+
     def _judge(self, samples: torch.Tensor) -> torch.Tensor:
-        return self.discriminator(samples - self.config.discriminator.center)[:, 0]
+        with self.cast():
+            return self.discriminator(samples - self.config.discriminator.center)[:, 0].float()
 
     def _discriminator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=self.device)
         for name, samples, sign in (("r1", real, -1.0), ("r2", fake, 1.0)):
             gamma = self.config.penalties.get(name)
             if gamma:
@@ -127,7 +173,7 @@ class Peer:
         return softplus(-self._judge(fake)).mean()
 
     def step(self, real: torch.Tensor, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One move each; both losses."""
+        """One move each; both losses, which a graph overwrites in the next step."""
         c = self.config
         if c.decay.shape == "linear":
             share = max(0.0, 1.0 - self.steps / c.decay.horizon)
@@ -136,8 +182,25 @@ class Peer:
                 (self.discriminator_adam, c.discriminator_optimizer),
             ):
                 for group in adam.param_groups:
-                    group["lr"] = settings.learning_rate * share
-        fake = self.generator(latents)
+                    rate = settings.learning_rate * share
+                    if isinstance(group["lr"], torch.Tensor):
+                        group["lr"].fill_(rate)
+                    else:
+                        group["lr"] = rate
+        losses = self.moves(real, latents)
+        if c.average_decay:
+            keep = min(c.average_decay, (1 + self.steps) / (10 + self.steps))
+            with torch.no_grad():
+                torch._foreach_lerp_(  # pyright: ignore
+                    self.average, list(self.generator.parameters()), 1.0 - keep
+                )
+        self.steps += 1
+        return losses
+
+    def _moves(
+        self, real: torch.Tensor, latents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        fake = self._generate(latents)
         discriminator_loss = self.judge_both(real, fake.detach())
         self.discriminator_adam.zero_grad(set_to_none=True)
         discriminator_loss.backward()
@@ -148,11 +211,28 @@ class Peer:
         generator_loss.backward()
         self.generator_adam.step()
         self.discriminator.requires_grad_(True)
-        if c.average_decay:
-            keep = min(c.average_decay, (1 + self.steps) / (10 + self.steps))
-            with torch.no_grad():
-                torch._foreach_lerp_(  # pyright: ignore
-                    self.average, list(self.generator.parameters()), 1.0 - keep
-                )
-        self.steps += 1
         return discriminator_loss.detach(), generator_loss.detach()
+
+    def _replayed_moves(
+        self, real: torch.Tensor, latents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same from a graph that reads its inputs, and leaves the losses, in one place."""
+        if self.graph:
+            for place, value in zip(self.inputs, (real, latents), strict=True):
+                place.copy_(value)
+            self.graph.replay()
+            return self.losses
+        # The first step is an ordinary one, away from the default stream as recording wants it: it
+        # creates Adam's state and cuBLAS's workspaces. Recording then executes nothing.
+        self.inputs = real.clone(), latents.clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            losses = self._moves(*self.inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # JAX's threads may use the device meanwhile; by default that would spoil the recording.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            self.losses = self._moves(*self.inputs)
+        self.graph = graph
+        return losses

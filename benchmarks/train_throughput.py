@@ -2,15 +2,20 @@
 
     pip install ".[bench]"
     python benchmarks/train_throughput.py [--size concept|gan|wide] [--turns 5] [--json FILE]
+        [--precision float32|tf32|bfloat16] [--members 16 64]
 
 In turns in one run: a whole training with its metrics, pictures and checkpoints, by its own clock,
 which starts after the compiler; the same steps in a bare loop; one program call a step; populations
 trained as one program; the step's matrix products and nothing else, one after the other (a step may
 run two at a time where neither needs the other); and `torch_peer.py` with the optimiser as it is by
-default, fused, and compiled, on one thread and on all. PyTorch's fastest configuration counts.
+default, fused, and compiled, on one thread and on all. On a GPU there are no threads to choose, and
+a CUDA graph is a further configuration. PyTorch's fastest configuration counts.
 
 Sizes: `concept` (784-128-1 against 100-128-784, batch 100) and `gan` are the recipes; `wide` is
 `concept` with three hidden layers of 1024 and batches of 256, at a learning rate it can bear.
+Populations may have any size that fits into memory, 4096 on a GPU; one by one, a turn takes as many
+times longer, so give fewer `--steps` with them. `--precision` is of the matrix products on both
+sides; PyTorch's bfloat16 is autocast, which also keeps what lies between layers in bfloat16.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import io
 import json
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +33,7 @@ import numpy as np
 import record
 import torch  # pyright: ignore[reportMissingImports]
 from rich.console import Console
+from sizes import SIZES, size
 from torch_peer import Peer
 
 from gan_jax import environment
@@ -34,25 +41,8 @@ from gan_jax.benchmark import Run, in_turns, measure, table
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import to_float
-from gan_jax.recipes import recipe
+from gan_jax.errors import InputError
 from gan_jax.train import train
-
-
-def size(name: str) -> Config:
-    """The recipe of that name, or `concept` made wide."""
-    if name != "wide":
-        return recipe(name)
-    concept = recipe("concept")
-    widths = (1024,) * 3
-    adam = dataclasses.replace(concept.generator_optimizer, learning_rate=1e-4)
-    return dataclasses.replace(
-        concept,
-        batch_size=256,
-        generator=dataclasses.replace(concept.generator, widths=widths),
-        discriminator=dataclasses.replace(concept.discriminator, widths=widths),
-        generator_optimizer=adam,
-        discriminator_optimizer=adam,
-    )
 
 
 def whole_training(config: Config, steps: int) -> float:
@@ -67,41 +57,66 @@ def whole_training(config: Config, steps: int) -> float:
     return last["steps_per_second"]
 
 
-def peer_run(config: Config, data: Part, threads: int, **options: bool) -> Run:
-    peer = Peer(config, np.array(to_float(jax.numpy.asarray(data.samples))), **options)
+def peer_runs(config: Config, data: Part) -> dict[str, Run]:
+    """PyTorch's configurations, on the device that JAX has; none where PyTorch cannot use it."""
+    rows = np.array(to_float(jax.numpy.asarray(data.samples)))
+    kinds: dict[str, dict[str, bool]] = {"eager": {}, "fused Adam": {"fused": True}}
+    if not config.penalties:  # what torch.compile made has no second derivative
+        kinds["compiled"] = {"fused": True, "compiled": True}
 
-    def run(steps: int) -> None:
-        torch.set_num_threads(threads)
-        for _ in range(steps):
-            peer.step(*peer.draw())
+    def run(device: str, threads: int, **options: bool) -> Run:
+        peer = Peer(config, rows, device=device, precision=config.precision, **options)
 
-    return run
+        def steps_of_peer(steps: int) -> None:
+            torch.set_num_threads(threads)
+            for _ in range(steps):
+                peer.step(*peer.draw())
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return steps_of_peer
+
+    cores = os.cpu_count() or 1
+    backend = jax.default_backend()
+    if backend == "cpu":
+        return {
+            f"PyTorch {kind}, {threads} thread{'s' * (threads > 1)}": run("cpu", threads, **options)
+            for kind, options in kinds.items()
+            for threads in sorted({1, cores})
+        }
+    if backend != "gpu" or not torch.cuda.is_available():
+        print(f"JAX has a {backend} that PyTorch {torch.__version__} cannot use: PyTorch left out")
+        return {}
+    # JAX has taken three quarters of the memory: what PyTorch keeps has to fit beside that.
+    torch.cuda.set_per_process_memory_fraction(0.2)
+    kinds["CUDA graph"] = {"fused": True, "graph": True}
+    return {f"PyTorch {kind}": run("cuda", cores, **options) for kind, options in kinds.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="gan-jax train against plain PyTorch, in turns")
-    parser.add_argument("--size", choices=["concept", "gan", "wide"], default="concept")
+    parser.add_argument("--size", choices=SIZES, default="concept")
     parser.add_argument("--train-steps", type=int, default=10_000, help="of each training")
     parser.add_argument("--steps", type=int, default=1_000, help="of each turn of all else")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--members", type=int, nargs="*", default=[], help="sizes of populations")
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "tf32", "bfloat16"],
+        default="float32",
+        help="of the matrix products on both sides",
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
 
     environment.prepare()  # XLA compiles as for the command
-    cores = os.cpu_count() or 1
-    config, data = size(arguments.size), load("digits").train
+    config = dataclasses.replace(size(arguments.size), precision=arguments.precision)
+    data = load("digits").train
     assert isinstance(data, Part)
     runs = measure(config, data)
     for members in arguments.members:
         runs |= measure(config, data, members)
-    for kind, options in (("eager", {}), ("fused Adam", {"fused": True})):
-        for threads in sorted({1, cores}):
-            name = f"PyTorch {kind}, {threads} thread{'s' * (threads > 1)}"
-            runs[name] = peer_run(config, data, threads, **options)
-    runs[f"PyTorch compiled, {cores} threads"] = peer_run(
-        config, data, cores, fused=True, compiled=True
-    )
+    runs |= peer_runs(config, data)
     rates: dict[str, list[float]] = {"gan-jax train": [], **{name: [] for name in runs}}
     for turn in range(arguments.turns):
         if turn % 2 == 0:
@@ -114,9 +129,12 @@ def main() -> None:
 
     print(table(rates))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    best = max((n for n in medians if n.startswith("PyTorch")), key=lambda name: medians[name])
-    ratios = {
-        f"gan-jax train / {best}": medians["gan-jax train"] / medians[best],
+    peers = [name for name in medians if name.startswith("PyTorch")]
+    ratios = {}
+    if peers:
+        best = max(peers, key=lambda name: medians[name])
+        ratios[f"gan-jax train / {best}"] = medians["gan-jax train"] / medians[best]
+    ratios |= {
         "gan-jax train / bare products": medians["gan-jax train"] / medians["bare products"],
         "step by step / in a loop": medians["step by step"] / medians["in a loop"],
     } | {
@@ -129,6 +147,8 @@ def main() -> None:
     if arguments.json:
         figures = {
             "size": arguments.size,
+            "precision": arguments.precision,
+            "device": jax.devices()[0].device_kind,
             "train_steps": arguments.train_steps,
             "steps": arguments.steps,
             "rates": rates,
@@ -139,4 +159,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        print(f"train_throughput.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -48,3 +48,32 @@ def test_memory(tmp_path):
     # One member's gradients and activations, spread over sixteen, against everyone's own.
     assert multiples["one by one"]["16"] < multiples["at once"]["16"]
     assert multiples["one by one"]["16"] < multiples["one by one"]["1"]
+
+
+def test_profile_step(tmp_path):
+    found = run("profile_step.py", tmp_path, "--steps", "1")
+    each, times = found["by_name"].values(), found["microseconds"]
+    assert found["kernels"] == sum(kernel["count"] for kernel in each) > 0
+    assert times["all kernels"] == pytest.approx(sum(kernel["microseconds"] for kernel in each))
+    assert times["busy"] + times["gap"] == pytest.approx(times["wall"])
+    assert 0 < times["busy"] <= times["wall"]
+    assert times["busy"] <= times["all kernels"] * (1 + 1e-9)
+
+
+def test_roofline(tmp_path):
+    found = run("roofline.py", tmp_path, "--steps", "1", "--turns", "1")
+    counts, listed = found["counts"], found["products"]
+    assert counts["product_flops"] == sum(p["count"] * p["flops"] for p in listed)
+    # XLA also counts activations, Adam and the rest.
+    assert 0.9 * counts["xla_flops"] < counts["product_flops"] < counts["xla_flops"]
+    assert 0 < counts["least_bytes"] < counts["xla_bytes"]
+    fastest = sum(p["count"] * min(p["seconds"].values()) for p in listed)
+    assert found["roof_seconds"] == pytest.approx(fastest)
+    assert found["share_of_roof"] == pytest.approx(fastest * found["rates"]["whole"][0])
+    parts = {"latents", "optimisers", "gradient norms", "rows gathered", "average"}
+    assert set(found["left_out_seconds"]) == parts
+    for part, seconds in found["left_out_seconds"].items():
+        rates = found["rates"]
+        assert seconds == pytest.approx(1 / rates["whole"][0] - 1 / rates[part][0])
+    makers = {maker for p in listed for maker in p["seconds"]}
+    assert {"XLA", "NumPy"} <= makers <= {"XLA", "NumPy", "PyTorch"}

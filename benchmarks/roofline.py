@@ -1,0 +1,218 @@
+"""How near a step comes to what this machine can do, and where the rest goes.
+
+    python benchmarks/roofline.py [--size concept|gan|wide] [--precision NAME] [--json FILE]
+
+Counted: the operations of a step's matrix products, beside XLA's own count of the whole step, and
+the bytes that a step cannot help moving (its state read and written, its rows read).
+
+In turns: the products of each shape, by XLA, NumPy's OpenBLAS and PyTorch (oneDNN and MKL; where it
+is installed); the fastest of each make the roof that no step of these products gets above.
+
+In turns again: the steps in a loop, and the same with one thing left out: latents drawn, the
+optimisers (plain gradient descent in their place), gradient norms, rows gathered, the average;
+and with dispatch put in, one program call a step.
+"""
+
+import argparse
+import collections
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import record
+from memory import bytes_of
+from sizes import SIZES, size
+
+from gan_jax import environment
+from gan_jax import gan as gan_module
+from gan_jax.benchmark import Product, Run, bare_products, in_turns, loop, measure, products, table
+from gan_jax.config import Config, OptimizerConfig
+from gan_jax.data import Part, load
+from gan_jax.data.stream import Stream, make_stream
+from gan_jax.gan import GAN, from_config
+from gan_jax.loops import advance
+
+try:
+    import torch  # pyright: ignore[reportMissingImports]
+except ImportError:
+    torch = None
+
+
+def counts(gan: GAN, stream: Stream) -> dict[str, float]:
+    """Operations and bytes of one step."""
+    state = gan.init(jax.random.key(0))
+    batch = stream.take(stream.source, stream.picks(0)[0])
+    analysis = jax.jit(gan.train_step).lower(state, batch).compile().cost_analysis() or {}
+    return {
+        "product_flops": sum(product.flops for product in products(gan, stream)),
+        "xla_flops": analysis["flops"],
+        "least_bytes": 2 * bytes_of(state) + bytes_of(batch),
+        "xla_bytes": analysis["bytes accessed"],
+    }
+
+
+def makers(product: Product, copies: int) -> dict[str, Run]:
+    """That many of one product at each step, by all that can make it."""
+    runs = {"XLA": bare_products([product] * copies)}
+    (((left_axis,), (right_axis,)), batched) = product.dimensions
+    if batched != ((), ()) or jnp.dtype(product.dtype) != jnp.float32:
+        return runs
+    random = np.random.default_rng(0)
+    left = random.standard_normal(product.left, np.float32)
+    right = random.standard_normal(product.right, np.float32)
+    # Views: whether a factor is transposed is part of the shape.
+    left, right = (left.T if left_axis == 0 else left), (right.T if right_axis == 1 else right)
+
+    def repeat(multiply: Callable[..., Any], left: Any, right: Any, out: Any) -> Run:
+        def run(steps: int) -> None:
+            for _ in range(steps * copies):
+                multiply(left, right, out=out)
+
+        return run
+
+    shape = (len(left), right.shape[1])
+    runs["NumPy"] = repeat(np.matmul, left, right, np.empty(shape, np.float32))
+    if torch:
+        pair = torch.from_numpy(left), torch.from_numpy(right)
+        runs["PyTorch"] = repeat(torch.mm, *pair, torch.empty(shape))
+    return runs
+
+
+def seconds_by_maker(product: Product, turns: int, flops: float) -> dict[str, float]:
+    """Median seconds of one product, by what makes it, in turns of about so many operations."""
+    bytes_each = 4 * (math.prod(product.left) + math.prod(product.right))
+    # A loop on less than a megabyte is compiled in another way (see gan_jax/environment.py).
+    copies = 1 + 2_000_000 // bytes_each
+    steps = math.ceil(flops / (copies * product.flops))
+    rates = in_turns(makers(product, copies), steps, turns)
+    return {maker: 1 / (copies * statistics.median(r)) for maker, r in rates.items()}
+
+
+def without(config: Config, stream: Stream) -> dict[str, Run]:
+    """A loop of whole steps, and of steps that lack one thing each."""
+    whole = from_config(config)
+    descent = OptimizerConfig(name="sgd", learning_rate=1e-6)
+    plain = dataclasses.replace(
+        config, generator_optimizer=descent, discriminator_optimizer=descent
+    )
+    latents = whole.game.draw_latents(jax.random.key(0), config.batch_size)
+    batch = stream.take(stream.source, stream.picks(0)[0])
+
+    def no_norms(state: Any, batch: Any):
+        state, metrics = whole.train_step(state, batch)
+        zero = jnp.float32(0.0)
+        return state, metrics._replace(
+            generator_gradient_norm=zero, discriminator_gradient_norm=zero, finite=jnp.bool_(True)
+        )
+
+    def no_average(state: Any, batch: Any):
+        after, metrics = whole.train_step(state, batch)
+        return dataclasses.replace(after, average=state.average), metrics
+
+    def run(gan: GAN, step: Callable[..., Any] | None = None, take: Any = stream.take) -> Run:
+        state = gan.init(jax.random.key(config.seed))
+        return loop(advance(step or gan.train_step, take), state, stream)
+
+    return {
+        "whole": run(whole),
+        "latents": run(_with_latents(config, latents)),
+        "optimisers": run(from_config(plain)),
+        "gradient norms": run(whole, no_norms),
+        "rows gathered": run(whole, take=lambda source, pick: batch),
+        "average": run(whole, no_average),
+    }
+
+
+def _with_latents(config: Config, latents: Any) -> GAN:
+    """The GAN of a config, but for latents that never change."""
+    kept = gan_module._draw_latents
+    gan_module._draw_latents = lambda _: lambda key, count: latents
+    try:
+        return from_config(config)
+    finally:
+        gan_module._draw_latents = kept
+
+
+def roof(shapes: dict[Product, int], times: dict[Product, dict[str, float]]) -> float:
+    """Seconds of a step's products if each were made by its fastest maker."""
+    return sum(count * min(times[product].values()) for product, count in shapes.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="a step against the limits of this machine")
+    parser.add_argument("--size", choices=SIZES, default="concept")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--steps", type=int, default=300, help="of each turn")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    arguments = parser.parse_args()
+    environment.prepare()
+    config = dataclasses.replace(size(arguments.size), precision=arguments.precision)
+    data = load("digits").train
+    assert isinstance(data, Part)
+    gan = from_config(config)
+    rows = config.batch_size * config.discriminator_steps
+    stream = make_stream(data, rows, config.data_seed, 100)
+    steps, turns = arguments.steps, arguments.turns
+
+    counted = counts(gan, stream)
+    print(
+        f"products {counted['product_flops'] / 1e6:,.1f} MFLOP a step (XLA counts "
+        f"{counted['xla_flops'] / 1e6:,.1f} in all), at least "
+        f"{counted['least_bytes'] / 1e6:,.2f} MB moved"
+    )
+
+    shapes = collections.Counter(products(gan, stream))
+    times: dict[Product, dict[str, float]] = {}
+    for product in sorted(shapes, key=lambda p: -shapes[p] * p.flops):
+        times[product] = seconds_by_maker(product, turns, 1e8 * steps)
+        rate = ", ".join(f"{m} {product.flops / t / 1e9:,.0f}" for m, t in times[product].items())
+        print(f"{shapes[product]} of {product.left} by {product.right}: GFLOP/s {rate}")
+    best = roof(shapes, times)
+    by_xla = sum(count * times[product]["XLA"] for product, count in shapes.items())
+
+    runs = without(config, stream)
+    runs |= {k: v for k, v in measure(config, data).items() if k != "in a loop"}
+    rates = in_turns(runs, steps, turns)
+    print(table(rates))
+    seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
+    whole = seconds["whole"]
+    left_out = {
+        name: whole - seconds[name]
+        for name in ("latents", "optimisers", "gradient norms", "rows gathered", "average")
+    }
+    for name, saved in left_out.items():
+        print(f"without {name}: {1e6 * saved:+,.0f} us less of {1e6 * whole:,.0f}")
+    print(f"dispatch, a call a step: {1e6 * (seconds['step by step'] - whole):+,.0f} us more")
+    print(
+        f"the fastest maker of each product: {1e6 * best:,.0f} us, XLA alone {1e6 * by_xla:,.0f}; "
+        f"a step reaches {best / whole:.0%} of that roof, {seconds['bare products'] / whole:.0%} "
+        f"of its bare products, {counted['product_flops'] / whole / 1e9:,.0f} GFLOP/s"
+    )
+    if arguments.json:
+        listed = [
+            {**product._asdict(), "dtype": str(jnp.dtype(product.dtype)), "precision": None}
+            | {"count": shapes[product], "flops": product.flops, "seconds": times[product]}
+            for product in times
+        ]
+        figures = {
+            "size": arguments.size,
+            "precision": arguments.precision,
+            "counts": counted,
+            "products": listed,
+            "rates": rates,
+            "left_out_seconds": left_out,
+            "roof_seconds": best,
+            "share_of_roof": best / whole,
+        }
+        record.write(arguments.json, figures)
+
+
+if __name__ == "__main__":
+    main()
