@@ -15,7 +15,9 @@ __all__ = ["PRECISIONS", "product"]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _bfloat16(left: jax.Array, right: jax.Array, left_turned: bool, right_turned: bool):
+def _bfloat16(
+    left: jax.Array, right: jax.Array, left_turned: bool, right_turned: bool
+) -> jax.Array:
     """``[m, k] @ [k, n] -> [m, n]``: factors rounded to bfloat16, sums and result in float32.
 
     A turned factor is given transposed. The products of its gradients, and of theirs, are the same
@@ -58,7 +60,7 @@ def _row_major(x: jax.Array) -> jax.Array:
 
 def _bfloat16_general(left: jax.Array, right: jax.Array, dimensions: Any, **_: Any) -> jax.Array:
     assert dimensions == (((left.ndim - 1,), (0,)), ((), ())), "only dense layers multiply here"
-    rows = _bfloat16(left.reshape(-1, left.shape[-1]), right, False, False)
+    rows: jax.Array = _bfloat16(left.reshape(-1, left.shape[-1]), right, False, False)
     return rows.reshape(*left.shape[:-1], right.shape[1])
 
 
