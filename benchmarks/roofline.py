@@ -89,7 +89,8 @@ def seconds_by_maker(product: Product, turns: int, flops: float) -> dict[str, fl
     bytes_each = 4 * (math.prod(product.left) + math.prod(product.right))
     # A loop on less than a megabyte is compiled in another way (see gan_jax/environment.py).
     copies = 1 + 2_000_000 // bytes_each
-    steps = math.ceil(flops / (copies * product.flops))
+    # But the smallest are all overhead, and slow: a few thousand do.
+    steps = math.ceil(min(flops / product.flops, 5_000) / copies)
     rates = in_turns(makers(product, copies), steps, turns)
     return {maker: 1 / (copies * statistics.median(r)) for maker, r in rates.items()}
 
