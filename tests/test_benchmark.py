@@ -78,8 +78,9 @@ def test_turns_are_interleaved_and_rates_are_steps_a_second(monkeypatch):
     calls, clock = [], itertools.count(0.0, 2.0)  # every look at the clock is two seconds later
     runs = {name: lambda steps, name=name: calls.append((name, steps)) for name in "ab"}
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
-    assert in_turns(runs, 10, 2) == {"a": [5.0, 5.0], "b": [5.0, 5.0]}
-    assert calls == [("a", 1), ("b", 1), ("a", 10), ("b", 10), ("b", 10), ("a", 10)]
+    assert in_turns(runs, 15, 2) == {"a": [7.5, 7.5], "b": [7.5, 7.5]}
+    turns = [call for name in "abba" for call in ((name, 2), (name, 15))]
+    assert calls == [("a", 1), ("b", 1), *turns]
 
 
 def test_what_is_timed_does_the_steps_it_is_asked_for(digits, monkeypatch):
