@@ -1,0 +1,178 @@
+"""What nearest neighbours tell: fidelity, diversity, and whether training rows were copied.
+
+Rows are samples, ``[n, d]``. Distances are Euclidean, in float64, by blocks of rows. A ball holds
+its rim: where rows are duplicates of each other every figure stays defined.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from gan_jax.errors import InputError
+from gan_jax.evaluation.checks import Rows, check_pair
+
+__all__ = [
+    "Authenticity",
+    "Manifold",
+    "authenticity",
+    "copying_test",
+    "expected_coverage",
+    "manifold",
+    "nearest_distances",
+    "neighbour_radius",
+]
+
+
+class Manifold(NamedTuple):
+    """Four shares of rows that lie in the other set's balls."""
+
+    precision: float  # of generated rows: inside a ball of a real one
+    recall: float  # of real rows: inside a ball of a generated one
+    density: float  # balls of real rows that a generated one is in, over k; about 1 at best
+    coverage: float  # of real rows: whose ball holds a generated one
+
+
+class Authenticity(NamedTuple):
+    """Rows that are no copies, and what the same figure is for held-out real rows."""
+
+    generated: float  # share in [0, 1]
+    held_out: float
+
+
+def manifold(real: Rows, fake: Rows, k: int = 5) -> Manifold:
+    """Precision and recall (arXiv:1904.06991), density and coverage (arXiv:2002.09797).
+
+    A row's ball reaches to the k-th nearest of the other rows of its own set.
+
+    Args:
+        real: features, ``[n, d]``.
+        fake: features, ``[m, d]``.
+        k: which neighbour bounds a ball.
+
+    Raises:
+        InputError: not two sets of more than k rows with the same number of finite features.
+    """
+    if k < 1:
+        raise InputError(f"k: {k} is out of range; at least 1 is allowed")
+    first, second = check_pair(real, fake, least=k + 1)
+    real_radius, fake_radius = neighbour_radius(first, k), neighbour_radius(second, k)
+    inside_real = np.zeros(len(second), np.int64)  # balls of real rows that a fake row is in
+    covered = np.zeros(len(first), bool)
+    recalled = np.zeros(len(first), bool)
+    for part, squared in _blocks(first, second):
+        in_ball = squared <= real_radius[part, None]
+        inside_real += in_ball.sum(0)
+        covered[part] = in_ball.any(1)
+        recalled[part] = (squared <= fake_radius[None]).any(1)
+    return Manifold(
+        precision=float((inside_real > 0).mean()),
+        recall=float(recalled.mean()),
+        density=float(inside_real.mean() / k),
+        coverage=float(covered.mean()),
+    )
+
+
+def expected_coverage(real: int, fake: int, k: int = 5) -> float:
+    """Coverage of two sets from one continuous distribution, on average, whatever it is.
+
+    The ball of a real row misses all m generated ones with probability
+    ``Π_{i=1..k} (n - i) / (n + m - i)``.
+    """
+    steps = np.arange(1, k + 1)
+    return float(1.0 - np.prod((real - steps) / (real + fake - steps)))
+
+
+def nearest_distances(rows: Rows, others: Rows) -> np.ndarray:
+    """Distance of each row to the nearest of the others, ``[rows]``."""
+    first, second = check_pair(rows, others, least=1)
+    nearest = [squared.min(1) for _, squared in _blocks(first, second)]
+    return np.sqrt(np.concatenate(nearest))
+
+
+def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
+    """Share of rows that are farther from their nearest training row than that one is from its own.
+
+    AuthPct of arXiv:2102.08921. It is no 50 % for honest samples and falls with the dimension's
+    inverse, so held-out real rows are measured beside: far below them rows are copies, far above
+    they lie off the data.
+
+    Args:
+        train: features of the rows trained on, ``[n, d]``.
+        fake: features of generated rows, ``[m, d]``.
+        held_out: features of real rows not trained on, ``[h, d]``.
+    """
+    rows, generated = check_pair(train, fake, least=2)
+    _, real = check_pair(train, held_out, least=1)
+    own = neighbour_radius(rows, 1)
+
+    def share(others: np.ndarray) -> float:
+        farther = [squared.min(1) > own[squared.argmin(1)] for _, squared in _blocks(others, rows)]
+        return float(np.concatenate(farther).mean())
+
+    return Authenticity(share(generated), share(real))
+
+
+def copying_test(train: Rows, fake: Rows, held_out: Rows, cells: int = 1, seed: int = 0) -> float:
+    """Standard score of generated rows against held-out ones by distance to the training rows.
+
+    The Mann-Whitney statistic of whether a generated row is farther from its nearest training row
+    than a held-out real one is, standardised: near 0 for fresh samples of the data, below -3 for
+    copies, above 3 for rows that lie off the data. C_T of arXiv:2004.05675, in ``cells`` regions
+    found by k-means on the training rows and averaged by their share of held-out rows.
+
+    Args:
+        train: features, ``[n, d]``.
+        fake: features, ``[m, d]``.
+        held_out: features, ``[h, d]``.
+        cells: regions.
+        seed: of k-means.
+    """
+    rows, generated = check_pair(train, fake, least=2)
+    _, real = check_pair(train, held_out, least=2)
+    of_fake, of_real = nearest_distances(generated, rows), nearest_distances(real, rows)
+    if cells == 1:
+        return _mann_whitney_score(of_fake, of_real)
+    from sklearn.cluster import KMeans
+
+    regions = KMeans(cells, n_init="auto", random_state=seed).fit(rows)
+    fake_cell, real_cell = regions.predict(generated), regions.predict(real)
+    scores, weights = [], []
+    for cell in range(cells):
+        inside = of_fake[fake_cell == cell], of_real[real_cell == cell]
+        if min(map(len, inside)) >= 20:  # fewer tell nothing
+            scores.append(_mann_whitney_score(*inside))
+            weights.append(len(inside[1]))
+    return float(np.average(scores, weights=weights)) if scores else float("nan")
+
+
+def _mann_whitney_score(fake: np.ndarray, real: np.ndarray) -> float:
+    n, m = len(fake), len(real)
+    ranks = scipy.stats.rankdata(np.concatenate([fake, real]))
+    statistic = ranks[:n].sum() - n * (n + 1) / 2
+    _, ties = np.unique(ranks, return_counts=True)
+    total = n + m
+    tied = (ties**3 - ties).sum() / (total * (total - 1))
+    spread = np.sqrt(n * m / 12.0 * (total + 1 - tied))
+    return float((statistic - n * m / 2.0) / spread) if spread > 0 else 0.0
+
+
+def _blocks(rows: np.ndarray, others: np.ndarray, block: int = 1_000):
+    """Squared distances, a block of rows by all others at a time: (slice, [block, others])."""
+    squares = (others**2).sum(1)
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
+        chosen = rows[part]
+        size = (chosen**2).sum(1)[:, None] + squares[None]
+        squared = size - 2.0 * chosen @ others.T
+        yield part, np.where(squared > 1e-13 * size, squared, 0.0)  # duplicates: 0, not rounding
+
+
+def neighbour_radius(rows: np.ndarray, k: int) -> np.ndarray:
+    """Squared distance of each row to the k-th nearest other row of the same set."""
+    radius = np.empty(len(rows))
+    for part, squared in _blocks(rows, rows):
+        # A row is its own nearest; rounding may not say so exactly.
+        squared[np.arange(len(squared)), np.arange(len(rows))[part]] = -1.0
+        radius[part] = np.partition(squared, k, axis=1)[:, k]
+    return radius

@@ -1,0 +1,130 @@
+"""Neighbours against what is known: coverage's expectation, the convention, planted copies."""
+
+import numpy as np
+import pytest
+
+from gan_jax.errors import InputError
+from gan_jax.evaluation.neighbours import (
+    authenticity,
+    copying_test,
+    expected_coverage,
+    manifold,
+    nearest_distances,
+)
+
+
+def normal(seed: int, rows: int, d: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, d))
+
+
+def brute_force(real, fake, k):
+    """By the definitions, all distances at once."""
+
+    def away(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    def radius(a):
+        return np.sort(away(a, a), axis=1)[:, k]  # the first is the row itself
+
+    in_real = away(fake, real) <= radius(real)[None]
+    in_fake = away(real, fake) <= radius(fake)[None]
+    return (
+        in_real.any(1).mean(),
+        in_fake.any(1).mean(),
+        in_real.sum(1).mean() / k,
+        in_real.any(0).mean(),
+    )
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_manifold_by_the_definitions(k):
+    real, fake = normal(0, 60, 3), 0.7 * normal(1, 45, 3) + 0.3
+    np.testing.assert_allclose(manifold(real, fake, k), brute_force(real, fake, k), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(400, 400, 5), (400, 200, 5), (400, 400, 3)])
+def test_coverage_and_density_of_one_distribution(n, m, k):
+    found = [manifold(normal(2 * s, n), normal(2 * s + 1, m), k) for s in range(80)]
+    coverage = np.mean([f.coverage for f in found])
+    assert coverage == pytest.approx(expected_coverage(n, m, k), abs=0.01)
+    assert np.mean([f.density for f in found]) == pytest.approx(1.0, abs=0.04)
+
+
+def test_expected_coverage_has_the_published_values():
+    assert expected_coverage(10_000, 10_000, 5) == pytest.approx(1 - 0.5**5, abs=1e-3)
+    assert expected_coverage(400, 200, 5) == pytest.approx(0.870, abs=2e-3)
+    assert expected_coverage(400, 400, 3) == pytest.approx(0.876, abs=2e-3)
+
+
+def test_precision_and_recall_are_not_swapped():
+    cloud, cluster = normal(0, 500), 0.1 * normal(1, 500)
+    tight = manifold(cloud, cluster)
+    assert tight.precision > 0.95 and tight.recall < 0.1 and tight.coverage < 0.3
+    wide = manifold(cluster, cloud)
+    assert wide.precision < 0.1 and wide.recall > 0.95
+
+
+def test_duplicates_stay_defined():
+    real = np.repeat(normal(0, 4), 30, axis=0)
+    assert manifold(real, real) == manifold(real, real[::-1])
+    same = manifold(real, real)
+    assert (same.precision, same.recall, same.coverage) == (1.0, 1.0, 1.0)
+    assert np.isfinite(same.density)
+
+
+def test_nearest_distances():
+    rows, others = np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [3.0, 4.0]])
+    np.testing.assert_allclose(nearest_distances(rows, others), [1.0, 0.0])
+
+
+@pytest.fixture
+def three_sets():
+    rows = normal(7, 3_000)
+    return rows[:1_000], rows[1_000:2_000], rows[2_000:]
+
+
+def test_fresh_samples_are_no_copies(three_sets):
+    train, fresh, held_out = three_sets
+    assert abs(copying_test(train, fresh, held_out)) < 3
+    found = authenticity(train, fresh, held_out)
+    # Two shares of 1,000 rows each: three standard errors of their difference.
+    assert found.generated == pytest.approx(found.held_out, abs=3 * np.sqrt(0.5 / 1_000))
+
+
+def test_planted_copies_are_found(three_sets):
+    train, _, held_out = three_sets
+    for copies in (train, train + 1e-3 * normal(8, 1_000)):
+        assert copying_test(train, copies, held_out) < -20
+        assert authenticity(train, copies, held_out).generated < 0.02
+    half = np.concatenate([train[:500], normal(9, 500)])
+    assert copying_test(train, half, held_out) < -3
+
+
+def test_noise_is_far_from_the_data(three_sets):
+    train, _, held_out = three_sets
+    noise = 5 * normal(10, 1_000)
+    assert copying_test(train, noise, held_out) > 20
+    assert authenticity(train, noise, held_out).generated > 0.99
+
+
+def test_copying_within_one_region_is_seen_in_regions(three_sets):
+    """Copies near one centre, rows off the data near the other: over all it looks balanced."""
+    train, fresh, held_out = three_sets
+    far = 100.0
+    data = [np.concatenate([rows, rows + far]) for rows in (train, held_out)]
+    mixed = np.concatenate([train, 1.35 * fresh + far])
+    over_all = copying_test(data[0], mixed, data[1])
+    each = [
+        copying_test(data[0], mixed[mixed[:, 0] < far / 2], data[1]),
+        copying_test(data[0], mixed[mixed[:, 0] > far / 2], data[1]),
+    ]
+    assert each[0] < -20 < over_all < each[1]
+    regions = copying_test(data[0], mixed, data[1], cells=2)
+    assert np.isfinite(regions) and each[0] < regions < each[1]
+
+
+def test_bad_k():
+    with pytest.raises(InputError, match="k: 0 is out of range"):
+        manifold(normal(0, 9), normal(1, 9), 0)
+    with pytest.raises(InputError, match="at least 6 rows"):
+        manifold(normal(0, 5), normal(1, 9), 5)
