@@ -1,4 +1,7 @@
-"""How dense layers multiply matrices: in float32, tf32 or bfloat16. All else stays float32."""
+"""How dense layers multiply matrices: in float32, tf32 or bfloat16. All else stays float32.
+
+Products in bfloat16 differentiate backwards only (`jax.grad`, `jax.vjp`), as often as one likes.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -52,7 +55,7 @@ _bfloat16.defvjp(_forward, _backward)
 
 def _row_major(x: jax.Array) -> jax.Array:
     # Left to itself, XLA's CPU compiler moves transpositions into the product, where one of the
-    # left factor halves the speed and one of both is refused; writing it out costs 2 %.
+    # left factor halves the speed and one of both is refused; writing it out costs little.
     return jax.lax.platform_dependent(
         x, cpu=lambda x: with_layout_constraint(x, Layout((0, 1))), default=lambda x: x
     )

@@ -85,14 +85,14 @@ def test_kernel_distance_is_the_whole_u_statistic(monkeypatch):
 
 def test_kernel_distance_of_one_distribution_is_nothing_on_average():
     scores, values = [], []
-    for seed in range(120):
-        x, y = normal(2 * seed, 150, np.ones(6)), normal(2 * seed + 1, 150, np.ones(6))
+    for seed in range(400):
+        x, y = normal(2 * seed, 60, np.ones(6)), normal(2 * seed + 1, 60, np.ones(6))
         found = kernel_distance(x, y)
         scores.append(found.value / found.standard_error)
         values.append(found.value)
     assert min(values) < 0
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
-    assert 0.6 < np.std(scores) < 1.4  # the standard error is one
+    assert 0.72 < np.std(scores) < 1.1  # the standard error is one, somewhat large
 
 
 def test_standard_error_of_sets_that_differ():
@@ -128,7 +128,7 @@ def test_sliced_wasserstein_looks_along_every_direction(key):
 @pytest.mark.parametrize(
     ("real", "fake", "said"),
     [
-        (np.ones((5, 2)), np.ones((5, 3)), "fake: 3 features a row; 2"),
+        (np.ones((5, 2)), np.ones((5, 3)), "fake: 3 features a row; real has 2"),
         (np.ones(5), np.ones((5, 3)), "real: shape"),
         (np.ones((5, 2)), np.full((5, 2), np.nan), "fake: .*not finite"),
         (np.ones((1, 2)), np.ones((5, 2)), "real: shape .1, 2.; .*at least 2"),

@@ -23,7 +23,7 @@ def rows(name: str, seed: int, count: int = ROWS) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "modes"), [("ring", 8), ("grid", 25)])
 def test_a_perfect_sampler(name, modes):
-    found = [judge_mixture(rows(name, seed), mixture(name)) for seed in range(20)]
+    found = [judge_mixture(rows(name, seed), *mixture(name)) for seed in range(20)]
     assert {f.modes for f in found} == {modes}
     error = np.sqrt(PERFECT_QUALITY * (1 - PERFECT_QUALITY) / (20 * ROWS))
     assert np.mean([f.quality for f in found]) == pytest.approx(PERFECT_QUALITY, abs=3 * error)
@@ -37,7 +37,7 @@ def test_shrunken_modes_are_no_better_than_perfect():
     truth = mixture("ring")
     labels = np.arange(ROWS) % 8
     noise = 0.5 * truth.std * np.random.default_rng(0).standard_normal((ROWS, 2))
-    found = judge_mixture(truth.centers[labels] + noise, truth)
+    found = judge_mixture(truth.centers[labels] + noise, *truth)
     assert found.quality > PERFECT_QUALITY and found.over_concentrated
     np.testing.assert_allclose(found.covariance_ratios, 0.25, rtol=0.25)
 
@@ -46,13 +46,13 @@ def test_a_dropped_mode():
     truth = mixture("grid")
     batch = truth.draw(jax.random.key(0), 26_000)
     kept = np.asarray(batch.samples)[np.asarray(batch.labels) != 7]
-    found = judge_mixture(kept, truth)
+    found = judge_mixture(kept, *truth)
     assert found.modes == 24
     assert found.reverse_kl == pytest.approx(np.log(25 / 24), abs=2e-3)
 
 
 def test_nothing_near_any_mode():
-    found = judge_mixture(np.full((50, 2), 99.0), mixture("ring"))
+    found = judge_mixture(np.full((50, 2), 99.0), *mixture("ring"))
     assert found.modes == 0 and found.quality == 0.0
     assert np.isnan(found.reverse_kl) and np.isnan(found.covariance_ratios).all()
 
@@ -68,6 +68,8 @@ def test_exact_wasserstein_of_a_shift():
 
 def test_samples_have_to_be_points():
     with pytest.raises(InputError, match="samples: shape"):
-        judge_mixture(np.ones(4), mixture("ring"))
-    with pytest.raises(InputError, match="features a row"):
-        judge_mixture(np.ones((4, 3)), mixture("ring"))
+        judge_mixture(np.ones(4), *mixture("ring"))
+    with pytest.raises(InputError, match="2 features a row; samples has 3"):
+        judge_mixture(np.ones((4, 3)), *mixture("ring"))
+    with pytest.raises(InputError, match="samples: 3 features a row; 2"):
+        judge_mixture(np.ones((4, 3)), np.ones((2, 3)), 1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from gan_jax.errors import InputError
 from gan_jax.evaluation.neighbours import (
@@ -89,6 +90,40 @@ def test_fresh_samples_are_no_copies(three_sets):
     found = authenticity(train, fresh, held_out)
     # Two shares of 1,000 rows each: three standard errors of their difference.
     assert found.generated == pytest.approx(found.held_out, abs=3 * np.sqrt(0.5 / 1_000))
+
+
+def test_authenticity_by_its_definition():
+    train, fake, held_out = normal(0, 40, 2), normal(1, 30, 2), normal(2, 20, 2)
+
+    def share(rows):
+        to_train = np.linalg.norm(rows[:, None] - train[None], axis=2)
+        own = np.sort(np.linalg.norm(train[:, None] - train[None], axis=2), axis=1)[:, 1]
+        return np.mean([row.min() > own[row.argmin()] for row in to_train])
+
+    assert authenticity(train, fake, held_out) == (share(fake), share(held_out))
+
+
+def test_copying_score_is_the_mann_whitney_statistic_with_ties():
+    """Distances are whole numbers here, so most are tied; scipy's p-value gives the score back."""
+    rng, train = np.random.default_rng(0), np.zeros((2, 1))
+    fake, held_out = rng.integers(0, 4, (90, 1)), rng.integers(0, 5, (70, 1))
+    p = scipy.stats.mannwhitneyu(
+        fake[:, 0], held_out[:, 0], method="asymptotic", use_continuity=False
+    ).pvalue
+    expected = -scipy.stats.norm.isf(p / 2)  # fakes are nearer: negative
+    assert copying_test(train, fake, held_out) == pytest.approx(expected, rel=1e-9)
+
+
+def test_regions_count_by_their_held_out_rows():
+    far, (train, near) = 1_000.0, (normal(0, 200), normal(1, 400))
+    held_out = np.concatenate([near[:300], near[300:] + far])
+    fake = np.concatenate([0.9 * normal(2, 150), 1.3 * normal(3, 150) + far])
+    data = np.concatenate([train, train + far])
+    one = copying_test(train, fake[:150], held_out[:300])
+    other = copying_test(train, fake[150:] - far, held_out[300:] - far)
+    found = copying_test(data, fake, held_out, cells=2)
+    assert found == pytest.approx(0.75 * one + 0.25 * other, rel=1e-6)
+    assert abs(one - other) > 1
 
 
 def test_planted_copies_are_found(three_sets):

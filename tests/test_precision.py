@@ -1,6 +1,7 @@
 """How matrix products are rounded, forwards and in every gradient."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_close, assert_same_bits, random_batch, stack, tiny_config
 
+from gan_jax import precision
 from gan_jax.benchmark import products
 from gan_jax.cli import main
 from gan_jax.data import Part, load
@@ -50,6 +52,20 @@ def test_so_do_those_of_its_gradients(factors):
     to_left, to_right = jax.jit(pullback)(gradient)
     np.testing.assert_allclose(to_left, rounded(gradient) @ rounded(right).T, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(to_right, rounded(left).T @ rounded(gradient), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("turned", [(a, b) for a in (False, True) for b in (False, True)])
+def test_gradients_of_every_kind_of_product(turned, factors):
+    """Of turned factors too, which are what gradients of gradients multiply."""
+    plain = factors[:2]
+    given = [x.T if t else x for x, t in zip(plain, turned, strict=True)]
+    multiply: Any = precision._bfloat16
+    found, pullback = jax.vjp(lambda a, b: multiply(a, b, *turned), *given)
+    left, right, gradient = map(rounded, factors)
+    expected = [gradient @ right.T, left.T @ gradient]
+    np.testing.assert_allclose(np.asarray(found), left @ right, rtol=1e-5, atol=1e-5)
+    for got, wanted, t in zip(pullback(factors[2]), expected, turned, strict=True):
+        np.testing.assert_allclose(got, wanted.T if t else wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_leading_axes_are_rows(key):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.checks import Rows
+from gan_jax.evaluation.rows import Rows
 
 __all__ = ["Balance", "class_balance", "class_shares", "classifier_score", "label_consistency"]
 

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.checks import Rows, check_pair
 from gan_jax.evaluation.distances import Estimate
+from gan_jax.evaluation.rows import Rows, check_rows, squared_distances
 
 __all__ = ["Bins", "different_bins", "parzen_log_likelihood", "parzen_width"]
 
@@ -23,18 +24,12 @@ def parzen_log_likelihood(samples: Rows, rows: Rows, width: float) -> Estimate:
         rows: real, ``[m, d]``.
         width: standard deviation of a window.
     """
-    centres, points = check_pair(samples, rows, least=1)
+    centres, points = check_rows(samples=samples, rows=rows, least=1)
     if not width > 0:
         raise InputError(f"width: {width} is out of range; positive numbers are allowed")
     logs = np.empty(len(points))
-    squares = (centres**2).sum(1)
-    for start in range(0, len(points), 1_000):
-        part = points[start : start + 1_000]
-        squared = (part**2).sum(1)[:, None] + squares[None] - 2.0 * part @ centres.T
-        exponent = -0.5 * np.clip(squared, 0.0, None) / width**2
-        top = exponent.max(1)
-        sums = np.exp(exponent - top[:, None]).sum(1)
-        logs[start : start + 1_000] = top + np.log(sums)
+    for part, squared in squared_distances(points, centres):
+        logs[part] = scipy.special.logsumexp(-0.5 * squared / width**2, axis=1)
     logs -= np.log(len(centres)) + centres.shape[1] * np.log(width * np.sqrt(2.0 * np.pi))
     error = logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else float("nan")
     return Estimate(float(logs.mean()), float(error))
@@ -70,7 +65,7 @@ def different_bins(
         sigmas: how far is different.
         seed: of k-means.
     """
-    first, second = check_pair(real, fake, least=bins)
+    first, second = check_rows(real=real, fake=fake, least=bins)
     from sklearn.cluster import KMeans
 
     cells = KMeans(bins, n_init="auto", random_state=seed).fit(first)

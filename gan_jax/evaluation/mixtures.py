@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 
-from gan_jax.data import Mixture
 from gan_jax.errors import InputError
-from gan_jax.evaluation.checks import Rows, check, check_pair
+from gan_jax.evaluation.rows import Rows, check_rows
 
 __all__ = ["PERFECT_QUALITY", "MixtureReport", "exact_wasserstein", "judge_mixture"]
 
@@ -30,8 +29,8 @@ class MixtureReport(NamedTuple):
     over_concentrated: bool  # more quality than a perfect sampler has, by three standard errors
 
 
-def judge_mixture(samples: Rows, mixture: Mixture) -> MixtureReport:
-    """Compare samples ``[n, 2]`` with the mixture they should come from.
+def judge_mixture(samples: Rows, centers: Rows, std: float) -> MixtureReport:
+    """Compare samples ``[n, 2]`` with equally likely Gaussians at centers ``[modes, 2]``.
 
     Covariance ratios are medians over modes with 20 samples or more, each sample belonging to its
     nearest centre within ten standard deviations; nan without such a mode. Between perfect
@@ -40,15 +39,15 @@ def judge_mixture(samples: Rows, mixture: Mixture) -> MixtureReport:
     Raises:
         InputError: samples of another shape.
     """
-    rows = check(samples, least=1, name="samples")
-    centers = np.asarray(mixture.centers, np.float64)
-    rows, centers = check_pair(rows, centers, least=1)
-    away = np.linalg.norm(rows[:, None] - centers[None], axis=2)
+    rows, middles = check_rows(samples=samples, centers=centers, least=1)
+    if rows.shape[1] != 2:
+        raise InputError(f"samples: {rows.shape[1]} features a row; 2 are allowed")
+    away = np.linalg.norm(rows[:, None] - middles[None], axis=2)
     nearest, distance = away.argmin(1), away.min(1)
-    good = distance <= 3.0 * mixture.std
-    counts = np.bincount(nearest[good], minlength=len(centers))
+    good = distance <= 3.0 * std
+    counts = np.bincount(nearest[good], minlength=len(middles))
     shares = counts[counts > 0] / max(1, counts.sum())
-    kl = float((shares * np.log(shares * len(centers))).sum())
+    kl = float((shares * np.log(shares * len(middles))).sum())
     reverse_kl = kl if len(shares) else math.nan
     quality = float(good.mean())
     error = math.sqrt(PERFECT_QUALITY * (1 - PERFECT_QUALITY) / len(rows))
@@ -56,7 +55,7 @@ def judge_mixture(samples: Rows, mixture: Mixture) -> MixtureReport:
         modes=int((counts > 0).sum()),
         quality=quality,
         reverse_kl=reverse_kl,
-        covariance_ratios=_covariance_ratios(rows, nearest, distance, mixture.std, len(centers)),
+        covariance_ratios=_covariance_ratios(rows, nearest, distance, std, len(middles)),
         over_concentrated=quality > PERFECT_QUALITY + 3.0 * error,
     )
 
@@ -83,7 +82,7 @@ def exact_wasserstein(real: Rows, fake: Rows) -> float:
     Raises:
         InputError: different numbers of rows.
     """
-    first, second = check_pair(real, fake, least=1)
+    first, second = check_rows(real=real, fake=fake, least=1)
     if len(first) != len(second):
         raise InputError(f"fake: {len(second)} rows; {len(first)} are allowed, as many as real")
     squared = ((first[:, None] - second[None]) ** 2).sum(2)

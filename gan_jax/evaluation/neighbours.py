@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.checks import Rows, check_pair
+from gan_jax.evaluation.rows import Rows, check_rows, squared_distances
 
 __all__ = [
     "Authenticity",
@@ -55,12 +55,12 @@ def manifold(real: Rows, fake: Rows, k: int = 5) -> Manifold:
     """
     if k < 1:
         raise InputError(f"k: {k} is out of range; at least 1 is allowed")
-    first, second = check_pair(real, fake, least=k + 1)
+    first, second = check_rows(real=real, fake=fake, least=k + 1)
     real_radius, fake_radius = neighbour_radius(first, k), neighbour_radius(second, k)
     inside_real = np.zeros(len(second), np.int64)  # balls of real rows that a fake row is in
     covered = np.zeros(len(first), bool)
     recalled = np.zeros(len(first), bool)
-    for part, squared in _blocks(first, second):
+    for part, squared in squared_distances(first, second):
         in_ball = squared <= real_radius[part, None]
         inside_real += in_ball.sum(0)
         covered[part] = in_ball.any(1)
@@ -85,29 +85,31 @@ def expected_coverage(real: int, fake: int, k: int = 5) -> float:
 
 def nearest_distances(rows: Rows, others: Rows) -> np.ndarray:
     """Distance of each row to the nearest of the others, ``[rows]``."""
-    first, second = check_pair(rows, others, least=1)
-    nearest = [squared.min(1) for _, squared in _blocks(first, second)]
+    first, second = check_rows(rows=rows, others=others, least=1)
+    nearest = [squared.min(1) for _, squared in squared_distances(first, second)]
     return np.sqrt(np.concatenate(nearest))
 
 
 def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
     """Share of rows that are farther from their nearest training row than that one is from its own.
 
-    AuthPct of arXiv:2102.08921. It is no 50 % for honest samples and falls with the dimension's
-    inverse, so held-out real rows are measured beside: far below them rows are copies, far above
-    they lie off the data.
+    AuthPct of arXiv:2102.08921. It is no 50 % for honest samples and grows with the dimension, so
+    held-out real rows are measured beside: far below them rows are copies, far above they lie off
+    the data.
 
     Args:
         train: features of the rows trained on, ``[n, d]``.
         fake: features of generated rows, ``[m, d]``.
         held_out: features of real rows not trained on, ``[h, d]``.
     """
-    rows, generated = check_pair(train, fake, least=2)
-    _, real = check_pair(train, held_out, least=1)
+    rows, generated, real = check_rows(train=train, fake=fake, held_out=held_out, least=2)
     own = neighbour_radius(rows, 1)
 
     def share(others: np.ndarray) -> float:
-        farther = [squared.min(1) > own[squared.argmin(1)] for _, squared in _blocks(others, rows)]
+        farther = [
+            squared.min(1) > own[squared.argmin(1)]
+            for _, squared in squared_distances(others, rows)
+        ]
         return float(np.concatenate(farther).mean())
 
     return Authenticity(share(generated), share(real))
@@ -128,8 +130,7 @@ def copying_test(train: Rows, fake: Rows, held_out: Rows, cells: int = 1, seed: 
         cells: regions.
         seed: of k-means.
     """
-    rows, generated = check_pair(train, fake, least=2)
-    _, real = check_pair(train, held_out, least=2)
+    rows, generated, real = check_rows(train=train, fake=fake, held_out=held_out, least=2)
     of_fake, of_real = nearest_distances(generated, rows), nearest_distances(real, rows)
     if cells == 1:
         return _mann_whitney_score(of_fake, of_real)
@@ -157,21 +158,10 @@ def _mann_whitney_score(fake: np.ndarray, real: np.ndarray) -> float:
     return float((statistic - n * m / 2.0) / spread) if spread > 0 else 0.0
 
 
-def _blocks(rows: np.ndarray, others: np.ndarray, block: int = 1_000):
-    """Squared distances, a block of rows by all others at a time: (slice, [block, others])."""
-    squares = (others**2).sum(1)
-    for start in range(0, len(rows), block):
-        part = slice(start, start + block)
-        chosen = rows[part]
-        size = (chosen**2).sum(1)[:, None] + squares[None]
-        squared = size - 2.0 * chosen @ others.T
-        yield part, np.where(squared > 1e-13 * size, squared, 0.0)  # duplicates: 0, not rounding
-
-
 def neighbour_radius(rows: np.ndarray, k: int) -> np.ndarray:
     """Squared distance of each row to the k-th nearest other row of the same set."""
     radius = np.empty(len(rows))
-    for part, squared in _blocks(rows, rows):
+    for part, squared in squared_distances(rows, rows):
         # A row is its own nearest; rounding may not say so exactly.
         squared[np.arange(len(squared)), np.arange(len(rows))[part]] = -1.0
         radius[part] = np.partition(squared, k, axis=1)[:, k]

@@ -6,20 +6,20 @@ import numpy as np
 import scipy.special
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.checks import Rows, check_pair
 from gan_jax.evaluation.neighbours import nearest_distances, neighbour_radius
+from gan_jax.evaluation.rows import Rows, check_rows
 
-__all__ = ["Outcome", "divergence_bound", "nearest_neighbour_test", "two_sample_test"]
+__all__ = ["Separation", "divergence_bound", "nearest_neighbour_test", "two_sample_test"]
 
 
-class Outcome(NamedTuple):
+class Separation(NamedTuple):
     """Accuracy of telling the two apart, and its standard error where they are alike."""
 
     accuracy: float  # 0.5 where they cannot be told apart
     standard_error: float
 
 
-def two_sample_test(real: Rows, fake: Rows, seed: int = 0) -> Outcome:
+def two_sample_test(real: Rows, fake: Rows, seed: int = 0) -> Separation:
     """Held-out accuracy of a logistic regression that tells real from generated.
 
     Half of either set trains it, the other half is told apart. arXiv:1610.06545. It sees what is
@@ -30,7 +30,7 @@ def two_sample_test(real: Rows, fake: Rows, seed: int = 0) -> Outcome:
         fake: features, ``[m, d]``; the larger set is cut, so that guessing is right half the time.
         seed: of which rows train.
     """
-    first, second = check_pair(real, fake, least=4)
+    first, second = check_rows(real=real, fake=fake, least=4)
     count = min(len(first), len(second)) // 2 * 2
     order = np.random.default_rng(seed)
     first, second = (rows[order.permutation(len(rows))[:count]] for rows in (first, second))
@@ -43,23 +43,23 @@ def two_sample_test(real: Rows, fake: Rows, seed: int = 0) -> Outcome:
     judge = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     judge.fit(np.concatenate([first[:half], second[:half]]), labels)
     accuracy = judge.score(np.concatenate([first[half:], second[half:]]), labels)
-    return Outcome(float(accuracy), 0.5 / np.sqrt(count))
+    return Separation(float(accuracy), 0.5 / np.sqrt(count))
 
 
-def nearest_neighbour_test(real: Rows, fake: Rows) -> Outcome:
+def nearest_neighbour_test(real: Rows, fake: Rows) -> Separation:
     """Share of rows whose nearest other row, of both sets together, is of their own set.
 
     0.5 where they cannot be told apart, 1 where they are apart, below 0.5 where generated rows sit
     on real ones. arXiv:1806.07755.
     """
-    first, second = check_pair(real, fake, least=2)
+    first, second = check_rows(real=real, fake=fake, least=2)
     count = min(len(first), len(second))
     first, second = first[:count], second[:count]
     own = [np.sqrt(neighbour_radius(rows, 1)) for rows in (first, second)]
     across = nearest_distances(first, second), nearest_distances(second, first)
     right = np.concatenate([o < a for o, a in zip(own, across, strict=True)])
     ties = np.concatenate([o == a for o, a in zip(own, across, strict=True)])
-    return Outcome(float((right + 0.5 * ties).mean()), 0.5 / np.sqrt(2 * count))
+    return Separation(float((right + 0.5 * ties).mean()), 0.5 / np.sqrt(2 * count))
 
 
 def divergence_bound(real_logits: Rows, fake_logits: Rows) -> float:
