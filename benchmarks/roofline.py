@@ -5,10 +5,11 @@
 Counted: the operations of a step's matrix products, beside XLA's own count of the whole step, and
 the bytes that a step cannot help moving (its state read and written, its rows read).
 
-In turns: the products of each shape, by XLA, NumPy's OpenBLAS and PyTorch (oneDNN and MKL; where it
-is installed); the fastest of each make the roof that no step of these products gets above.
+The products of each shape, by XLA, NumPy's OpenBLAS and PyTorch (oneDNN and MKL; where it is
+installed), one library after the other; the fastest of each make the roof: what a step would take
+that is nothing but these products, each by its fastest maker.
 
-In turns again: the steps in a loop, and the same with one thing left out: latents drawn, the
+In turns: the steps in a loop, and the same with one thing left out: latents drawn, the
 optimisers (plain gradient descent in their place), gradient norms, rows gathered, the average;
 and with dispatch put in, one program call a step.
 """
@@ -91,7 +92,11 @@ def seconds_by_maker(product: Product, turns: int, flops: float) -> dict[str, fl
     copies = 1 + 2_000_000 // bytes_each
     # But the smallest are all overhead, and slow: a few thousand do.
     steps = math.ceil(min(flops / product.flops, 5_000) / copies)
-    rates = in_turns(makers(product, copies), steps, turns)
+    # Each by itself: three libraries' idle threads in one process halve each other's rates.
+    rates = {
+        maker: in_turns({maker: run}, steps, turns)[maker]
+        for maker, run in makers(product, copies).items()
+    }
     return {maker: 1 / (copies * statistics.median(r)) for maker, r in rates.items()}
 
 
