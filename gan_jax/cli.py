@@ -75,6 +75,24 @@ class SampleFlags:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateFlags:
+    """Tell whether a GAN works: figures, each beside its anchors, and a verdict in words."""
+
+    run: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="[RUN]")]] = None
+    """The run's folder; not needed with --samples and --against."""
+    samples: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Judge these: `images` (uint8) or `samples` (float32), any `labels`, from any program."""
+    against: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
+    """The data to compare with; by default what the run was trained on."""
+    data_dir: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
+    """Where tensorflow-datasets keeps its files."""
+    full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """10,000 samples, in place of 2,000."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkFlags:
     """Time the training steps of a recipe on this device, in turns with their bare products."""
 
@@ -159,6 +177,34 @@ def _sample(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _evaluate(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(EvaluateFlags, prog="gan-jax evaluate", args=arguments)
+    run_dir = None if flags.run is None else _run_dir(flags.run)
+    if run_dir is None and (flags.samples is None or flags.against is None):
+        raise InputError(
+            "evaluate: give a run's folder, or --samples FILE.npz and --against NAME|PATH"
+        )
+    environment.prepare()
+
+    from rich.console import Console
+
+    from gan_jax.evaluate import evaluate, show
+
+    report = evaluate(
+        run_dir,
+        flags.samples,
+        flags.against,
+        data_dir=flags.data_dir,
+        full=flags.full,
+        console=Console(stderr=True),
+    )
+    if flags.json:
+        print(report.to_json())
+    else:
+        show(report, _console())
+    return 0
+
+
 def _benchmark(arguments: Sequence[str]) -> int:
     flags = tyro.cli(BenchmarkFlags, prog="gan-jax benchmark", args=arguments)
     config = recipe(flags.recipe)
@@ -193,6 +239,7 @@ COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (_train, "train a GAN: pictures, curves, checkpoints in a run folder"),
     "resume": (_resume, "go on with a run, bit for bit as if it had never stopped"),
     "sample": (_sample, "draw samples from a run into a .png or .npz file"),
+    "evaluate": (_evaluate, "tell whether a GAN works: figures, anchors and a verdict"),
     "benchmark": (_benchmark, "time the steps of a recipe on this device"),
     "recipes": (_recipes, "list the recipes, or print one"),
 }

@@ -34,6 +34,7 @@ ROOMS = [
     "progress",
     "signals",
     "sampling",
+    "evaluate",
     "benchmark",
     "train",
     "cli",

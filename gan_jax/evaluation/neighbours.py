@@ -103,14 +103,16 @@ def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
         held_out: features of real rows not trained on, ``[h, d]``.
     """
     rows, generated, real = check_rows(train=train, fake=fake, held_out=held_out, least=2)
-    own = neighbour_radius(rows, 1)
 
     def share(others: np.ndarray) -> float:
-        farther = [
-            squared.min(1) > own[squared.argmin(1)]
-            for _, squared in squared_distances(others, rows)
-        ]
-        return float(np.concatenate(farther).mean())
+        pairs = [(d.min(1), d.argmin(1)) for _, d in squared_distances(others, rows)]
+        away, nearest = (np.concatenate(both) for both in zip(*pairs, strict=True))
+        met, which = np.unique(nearest, return_inverse=True)  # the only ones that count
+        own = np.empty(len(met))
+        for part, squared in squared_distances(rows[met], rows):
+            squared[np.arange(len(squared)), met[part]] = np.inf  # a row is its own nearest
+            own[part] = squared.min(1)
+        return float((away > own[which]).mean())
 
     return Authenticity(share(generated), share(real))
 

@@ -1,0 +1,166 @@
+"""All figures of one set of samples, and of the anchors that give them a meaning."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import scipy.ndimage
+
+from gan_jax.evaluation.classes import (
+    class_balance,
+    class_shares,
+    classifier_score,
+    label_consistency,
+)
+from gan_jax.evaluation.distances import (
+    frechet_distance,
+    frechet_floor,
+    kernel_distance,
+    sliced_wasserstein,
+)
+from gan_jax.evaluation.neighbours import authenticity, copying_test, expected_coverage, manifold
+
+__all__ = ["Judge", "View", "anchor_rows"]
+
+_COMPONENTS = 64  # of pixels, in which nearest training rows are sought
+_FITTED = 10_000  # rows the components are fitted on
+
+
+class View(NamedTuple):
+    """What is seen of rows."""
+
+    features: np.ndarray  # [n, d]
+    probabilities: np.ndarray | None  # [n, classes]; None without classes
+
+
+class Judge:
+    """Real rows, and how rows are looked at."""
+
+    def __init__(
+        self,
+        look: Callable[[np.ndarray], View],
+        held_out: np.ndarray,
+        train: np.ndarray | None,
+        shares: np.ndarray | None,
+    ):
+        """Everything that is the same for all samples judged.
+
+        Args:
+            look: what is seen of rows.
+            held_out: real rows not trained on, ``[n, *sample_shape]``.
+            train: the rows trained on, ``[m, *sample_shape]``; None where they are endless.
+            shares: of the classes in the data, ``[classes]``; None without classes.
+        """
+        self.look, self.held_out, self.shares = look, held_out, shares
+        self.real = look(held_out)
+        self.variance = _flat(held_out).var(0).sum()
+        self.project, self.train = _projection(train) if train is not None else (None, None)
+
+    def measure(self, rows: np.ndarray, labels: np.ndarray | None = None) -> dict[str, Any]:
+        """Figures of generated rows, by name; None where the data allow no such figure.
+
+        Args:
+            rows: as the held-out ones.
+            labels: what the rows were asked to be, ``[n]``, where they were asked.
+        """
+        seen = self.look(rows)
+        kernel = kernel_distance(self.real.features, seen.features)
+        found = manifold(self.real.features, seen.features)
+        figures: dict[str, Any] = {
+            "frechet_distance": frechet_distance(self.real.features, seen.features),
+            "kernel_distance": kernel.value,
+            "kernel_distance_error": kernel.standard_error,
+            **found._asdict(),
+            "sliced_wasserstein": sliced_wasserstein(
+                self.real.features, seen.features, jax.random.key(0)
+            ),
+            "spread": float(_flat(rows).var(0).sum() / self.variance),
+            "classifier_score": None,
+            "class_total_variation": None,
+            "class_reverse_kl": None,
+            "missing_classes": None,
+            "label_consistency": None,
+            "copying": None,
+            "authenticity": None,
+            "authenticity_held_out": None,
+        }
+        if seen.probabilities is not None and self.shares is not None:
+            shares = class_shares(seen.probabilities.argmax(1), len(self.shares))
+            balance = class_balance(shares, self.shares)
+            figures["classifier_score"] = classifier_score(seen.probabilities)
+            figures["class_total_variation"] = balance.total_variation
+            figures["class_reverse_kl"] = balance.reverse_kl
+            figures["missing_classes"] = list(balance.missing)
+            if labels is not None:
+                figures["label_consistency"] = label_consistency(seen.probabilities, labels)
+        if self.project is not None and self.train is not None:
+            fake, real = self.project(rows), self.project(self.held_out)
+            figures["copying"] = copying_test(self.train, fake, real)
+            honest = authenticity(self.train, fake, real)
+            figures["authenticity"] = honest.generated
+            figures["authenticity_held_out"] = honest.held_out
+        return figures
+
+    def floors(self, count: int) -> dict[str, float]:
+        """What a perfect generator's samples, so many of them, come to on average."""
+        return {
+            "frechet_distance": frechet_floor(self.real.features, len(self.held_out), count),
+            "kernel_distance": 0.0,
+            "density": 1.0,
+            "coverage": expected_coverage(len(self.held_out), count),
+        }
+
+
+def anchor_rows(
+    rows: np.ndarray, labels: np.ndarray | None, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Real training rows, as they are and spoilt in known ways.
+
+    Args:
+        rows: ``[n, *sample_shape]``: uint8 images, or float32 vectors.
+        labels: ``[n]``, or None.
+        seed: of the noise.
+
+    Returns:
+        ``train``: the rows, which is also what perfect memorising gives. ``class_dropped``: no row
+        of the last class, its place taken by others. ``blurred``: images under a Gaussian of one
+        pixel. ``noisy``: noise of 0.2 of the range of pixels, or half a feature's deviation.
+    """
+    found = {"train": rows}
+    draw = np.random.default_rng(seed)
+    if labels is not None and len(np.unique(labels)) > 1:
+        kept = rows[labels != labels.max()]
+        found["class_dropped"] = kept[np.arange(len(rows)) % len(kept)]
+    if rows.dtype == np.uint8:
+        blurred = scipy.ndimage.gaussian_filter(rows.astype(np.float32), (0, 1, 1, 0))
+        noisy = rows + draw.normal(0.0, 51.0, rows.shape)
+        found["blurred"], found["noisy"] = _to_bytes(blurred), _to_bytes(noisy)
+    else:
+        noise = draw.normal(size=rows.shape) * rows.std(0, keepdims=True) * 0.5
+        found["noisy"] = (rows + noise).astype(np.float32)
+    return found
+
+
+def _to_bytes(images: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def _flat(rows: np.ndarray) -> np.ndarray:
+    return rows.reshape(len(rows), -1).astype(np.float64)
+
+
+def _projection(train: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Onto the principal components of training rows, and those rows there."""
+    fitted = _flat(train[:_FITTED])
+    mean = fitted.mean(0)
+    if fitted.shape[1] <= _COMPONENTS:
+        return _flat, _flat(train)
+    _, vectors = np.linalg.eigh((fitted - mean).T @ (fitted - mean))
+    axes = vectors[:, -_COMPONENTS:].astype(np.float32)
+
+    def project(rows: np.ndarray) -> np.ndarray:
+        flat = rows.reshape(len(rows), -1).astype(np.float32)
+        return ((flat - mean.astype(np.float32)) @ axes).astype(np.float64)
+
+    return project, project(train)
