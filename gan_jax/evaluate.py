@@ -204,14 +204,13 @@ def _classifier(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
     """The classifier of a data set, and its accuracy on the test rows; trained once, then kept."""
     assert isinstance(dataset.train, Part)
     shape, labels = dataset.sample_shape, dataset.train.labels
-    start = untrained(shape, dataset.classes, _SEED)
     if labels is None or dataset.classes < 2 or dataset.test.labels is None:
-        return start, 0.0
+        return untrained(shape, dataset.classes, _SEED), 0.0
     path = _kept(dataset, "classifier.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            params = {name: jnp.asarray(file[name]) for name in start.params}
-            return Classifier(params, True), float(file["accuracy"])
+            params = {name: jnp.asarray(file[name]) for name in file}
+            return Classifier(params, True), float(params.pop("accuracy"))
     except (OSError, ValueError, KeyError):
         pass
     with console.status("") as status:

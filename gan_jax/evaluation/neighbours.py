@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.rows import Rows, check_rows, squared_distances
+from gan_jax.evaluation.rows import Rows, check_rows, nearest, squared_distances
 
 __all__ = [
     "Authenticity",
@@ -86,8 +86,7 @@ def expected_coverage(real: int, fake: int, k: int = 5) -> float:
 def nearest_distances(rows: Rows, others: Rows) -> np.ndarray:
     """Distance of each row to the nearest of the others, ``[rows]``."""
     first, second = check_rows(rows=rows, others=others, least=1)
-    nearest = [squared.min(1) for _, squared in squared_distances(first, second)]
-    return np.sqrt(np.concatenate(nearest))
+    return np.sqrt(nearest(first, second)[0][:, 0])
 
 
 def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
@@ -105,14 +104,10 @@ def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
     rows, generated, real = check_rows(train=train, fake=fake, held_out=held_out, least=2)
 
     def share(others: np.ndarray) -> float:
-        pairs = [(d.min(1), d.argmin(1)) for _, d in squared_distances(others, rows)]
-        away, nearest = (np.concatenate(both) for both in zip(*pairs, strict=True))
-        met, which = np.unique(nearest, return_inverse=True)  # the only ones that count
-        own = np.empty(len(met))
-        for part, squared in squared_distances(rows[met], rows):
-            squared[np.arange(len(squared)), met[part]] = np.inf  # a row is its own nearest
-            own[part] = squared.min(1)
-        return float((away > own[which]).mean())
+        away, which = nearest(others, rows)
+        met, place = np.unique(which[:, 0], return_inverse=True)  # the only ones that count
+        own = nearest(rows[met], rows, 2)[0][:, 1]  # a row is its own nearest
+        return float((away[:, 0] > own[place]).mean())
 
     return Authenticity(share(generated), share(real))
 
@@ -162,9 +157,4 @@ def _mann_whitney_score(fake: np.ndarray, real: np.ndarray) -> float:
 
 def neighbour_radius(rows: np.ndarray, k: int) -> np.ndarray:
     """Squared distance of each row to the k-th nearest other row of the same set."""
-    radius = np.empty(len(rows))
-    for part, squared in squared_distances(rows, rows):
-        # A row is its own nearest; rounding may not say so exactly.
-        squared[np.arange(len(squared)), np.arange(len(rows))[part]] = -1.0
-        radius[part] = np.partition(squared, k, axis=1)[:, k]
-    return radius
+    return nearest(rows, rows, k + 1)[0][:, k]  # a row is its own nearest

@@ -7,11 +7,11 @@ import numpy as np
 
 from gan_jax.errors import InputError
 
-__all__ = ["Rows", "check_rows", "squared_distances"]
+__all__ = ["Rows", "check_rows", "nearest", "squared_distances"]
 
 Rows = jax.Array | np.ndarray  # [rows, features], unless said otherwise
 
-_BLOCK = 1_000  # rows at a time
+_BLOCK = 2**20  # distances at a time: what stays in a cache is not paid for twice
 
 
 def check_rows(*, least: int, **sets: Rows) -> tuple[np.ndarray, ...]:
@@ -42,9 +42,24 @@ def check_rows(*, least: int, **sets: Rows) -> tuple[np.ndarray, ...]:
 
 def squared_distances(rows: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """A block of rows by all others at a time: which rows, and ``[block, others]``."""
-    squares = (others**2).sum(1)
-    for start in range(0, len(rows), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    squares, count = (others**2).sum(1), max(1, _BLOCK // len(others))
+    for start in range(0, len(rows), count):
+        part = slice(start, start + count)
         size = (rows[part] ** 2).sum(1)[:, None] + squares[None]
-        squared = size - 2.0 * rows[part] @ others.T
-        yield part, np.where(squared > 1e-13 * size, squared, 0.0)  # duplicates: 0, not rounding
+        squared = rows[part] @ others.T
+        squared *= -2.0
+        squared += size
+        size *= 1e-13
+        squared[squared <= size] = 0.0  # duplicates: 0, not rounding
+        yield part, squared
+
+
+def nearest(rows: np.ndarray, others: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances to the k nearest of the others, and which they are, ``[rows, k]`` each."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others)
+    which = found.kneighbors(rows, return_distance=False)
+    exact = ((rows[:, None] - others[which]) ** 2).sum(2)  # duplicates: 0, not rounding
+    order = exact.argsort(1, kind="stable")
+    return np.take_along_axis(exact, order, 1), np.take_along_axis(which, order, 1)

@@ -8,8 +8,8 @@ figure over the same figure of real training rows (the anchor ``train``):
 - ``collapsed``: the total variance of generated rows is less than a quarter of the data's; or rows
   look real (precision ratio at least 0.5) and a class has less than a tenth of its share, or the
   coverage ratio is below 0.5 and at least 0.3 below the precision ratio.
-- ``underfitting``: precision ratio or coverage ratio below 0.5, or a Fréchet distance greater than
-  that of real rows with one class dropped (blurred ones where there are no classes).
+- ``underfitting``: precision ratio or coverage ratio below 0.75, or a Fréchet distance greater than
+  that of real rows under noise, or blurred, whichever is less.
 - ``healthy``: none of these.
 
 What a run's history adds, before these:
@@ -33,6 +33,7 @@ _COPYING = -3.0
 _AUTHENTIC = 0.75  # of held-out rows' share
 _SPREAD = 0.25  # of the data's variance
 _HALF = 0.5
+_GOOD = 0.75
 _APART = 0.3  # between the ratios of precision and coverage
 _TOLD = 0.99  # of pairs
 _SATURATED = 0.1  # of the discriminator's loss at equilibrium
@@ -54,20 +55,20 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     Args:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
             any ``missing_classes``, ``copying``, ``authenticity``, ``authenticity_held_out``.
-        anchors: the same of real rows: ``train``, and ``class_dropped`` or else ``blurred`` or
-            ``noisy``.
+        anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``.
     """
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
     coverage = metrics["coverage"] / max(train["coverage"], 1e-12)
     missing = tuple(metrics.get("missing_classes") or ())
-    wrong = next(name for name in ("class_dropped", "blurred", "noisy") if name in anchors)
-    frechet, bound = metrics["frechet_distance"], anchors[wrong]["frechet_distance"]
+    spoilt = {n: anchors[n]["frechet_distance"] for n in ("blurred", "noisy") if n in anchors}
+    wrong = min(spoilt, key=spoilt.__getitem__)
+    frechet, bound = metrics["frechet_distance"], spoilt[wrong]
     figures = (
         f"precision {metrics['precision']:.2f}, of real rows {train['precision']:.2f}",
         f"coverage {metrics['coverage']:.2f}, of real rows {train['coverage']:.2f}",
         f"Fréchet distance {frechet:.3g}, of real rows {train['frechet_distance']:.3g}, "
-        f"{wrong.replace('_', ' ')} {bound:.3g}",
+        f"of {wrong} ones {bound:.3g}",
     )
     copying, authentic = metrics.get("copying"), metrics.get("authenticity")
     if copying is not None and authentic is not None:
@@ -96,7 +97,7 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             "add R1 and R2 or raise their weights, use a relativistic loss, lower the learning "
             "rates, or give the discriminator several samples at once",
         )
-    if precision < _HALF or coverage < _HALF or frechet > bound:
+    if min(precision, coverage) < _GOOD or frechet > bound:
         return Verdict(
             "underfitting", figures, "train for longer, widen the networks, or use smaller batches"
         )
