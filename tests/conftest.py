@@ -105,3 +105,14 @@ def assert_close(found, expected, rtol=1e-5, atol=1e-6) -> None:
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for a, b in zip(plain(found), plain(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
+def striped_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """8x8 uint8 images of two classes: rows or columns of stripes, each of its own contrast."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 2, count).astype(np.int32)
+    phase, tone = draw.uniform(0, 2 * np.pi, (count, 1, 1)), draw.uniform(0.3, 1.0, (count, 1, 1))
+    along = np.sin(np.arange(8)[None, :, None] * 1.3 + phase) * tone
+    waves = np.where(labels[:, None, None] == 0, along, along.transpose(0, 2, 1))
+    grey = 128 + 90 * waves + draw.normal(0, 8, (count, 8, 8))
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], labels

@@ -28,7 +28,7 @@ def run_cli(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-COMMANDS = ["train", "resume", "sample", "benchmark", "recipes"]
+COMMANDS = ["train", "resume", "sample", "evaluate", "benchmark", "recipes"]
 
 
 def test_help_tells_the_commands(capsys):

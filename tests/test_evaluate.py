@@ -1,0 +1,199 @@
+"""`gan-jax evaluate` from files to a verdict: planted samples of data that is learned fast."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import striped_images
+from rich.console import Console
+
+from gan_jax.cli import main
+from gan_jax.data import load
+from gan_jax.errors import InputError
+from gan_jax.evaluate import evaluate, show
+from gan_jax.evaluation.verdict import SAMPLE_VERDICTS
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory):
+    """A folder with the data, and samples of every quality."""
+    folder = tmp_path_factory.mktemp("stripes")
+    train, test, fresh = (striped_images(n, seed) for seed, n in enumerate((1_500, 500, 500)))
+    np.savez(
+        folder / "data.npz",
+        images=train[0],
+        labels=train[1],
+        test_images=test[0],
+        test_labels=test[1],
+    )
+    noise = np.random.default_rng(9)
+    samples = {
+        "fresh": fresh,
+        "shuffled": (fresh[0], noise.permutation(fresh[1])),
+        "copies": (train[0][:500], None),
+        "one_class": (striped_images(1_000, 5)[0][striped_images(1_000, 5)[1] == 0], None),
+        "few": (np.tile(fresh[0][:5], (100, 1, 1, 1)), None),
+        "constant": (np.tile(fresh[0].mean(0).astype(np.uint8), (500, 1, 1, 1)), None),
+        "noise": (noise.integers(0, 256, fresh[0].shape, dtype=np.uint8), None),
+    }
+    for name, (images, labels) in samples.items():
+        extra = {} if labels is None else {"labels": labels}
+        np.savez(folder / f"{name}.npz", images=images, **extra)
+    return folder
+
+
+def judged(stripes, name):
+    return evaluate(
+        samples=stripes / f"{name}.npz", against=str(stripes / "data.npz"), console=quiet()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("fresh", "healthy"),
+        ("copies", "memorising"),
+        ("one_class", "collapsed"),
+        ("few", "collapsed"),
+        ("constant", "collapsed"),
+        ("noise", "underfitting"),
+    ],
+)
+def test_planted_samples(stripes, name, word):
+    report = judged(stripes, name)
+    assert report.verdict == word, (report.metrics, report.anchors)
+    if name == "one_class":
+        assert report.metrics["missing_classes"] == [1]
+
+
+def test_anchors_are_in_order_and_kept(stripes):
+    report = judged(stripes, "fresh")
+    frechet = {name: figures["frechet_distance"] for name, figures in report.anchors.items()}
+    for spoilt in ("class_dropped", "blurred", "noisy"):
+        assert frechet[spoilt] > 2 * frechet["train"]
+    fresh = report.metrics["frechet_distance"]
+    assert 0.5 < fresh / frechet["train"] < 2.0  # both are real rows
+    assert fresh < 2 * frechet["floor"] < frechet["class_dropped"]
+    assert report.anchors["train"]["authenticity"] == 0.0
+    assert report.anchors["class_dropped"]["missing_classes"] == [1]
+    again = judged(stripes, "fresh")
+    assert again._replace(seconds=0) == report._replace(seconds=0)
+
+
+def test_labels_asked_for(stripes):
+    assert judged(stripes, "fresh").metrics["label_consistency"] > 0.98
+    assert abs(judged(stripes, "shuffled").metrics["label_consistency"] - 0.5) < 0.1
+    assert judged(stripes, "noise").metrics["label_consistency"] is None
+
+
+def test_json_on_standard_output(stripes, capsys):
+    data = str(stripes / "data.npz")
+    assert (
+        main(["evaluate", "--samples", str(stripes / "fresh.npz"), "--against", data, "--json"])
+        == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] in SAMPLE_VERDICTS and found["samples"] == 500
+    assert {"reasons", "advice", "metrics", "anchors", "seconds", "features"} <= found.keys()
+    measured = set(found["metrics"])
+    for name in ("train", "class_dropped", "blurred", "noisy"):
+        assert set(found["anchors"][name]) == measured
+    assert {
+        "frechet_distance",
+        "kernel_distance",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "classifier_score",
+        "class_total_variation",
+        "label_consistency",
+    } <= measured
+
+
+def test_a_run_and_what_it_prints(tmp_path, capsys):
+    run = tmp_path / "run"
+    sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]
+    assert main([*arguments, *sizes, "--run-dir", str(run)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert "verdict:" in printed and "frechet distance" in printed and "try:" in printed
+    assert "underfitting" in printed or "collapsed" in printed  # after twenty steps
+    report = evaluate(run, console=quiet())
+    assert report.samples == 2_000 and report.metrics["copying"] is None
+
+
+def test_points_from_the_truth_are_healthy(tmp_path):
+    data = load("grid")
+    drawn = data.test.samples
+    assert len(drawn) >= 4_000
+    # The test rows come first in the order of judging; fresh ones are drawn here.
+    centers = data.train.centers  # pyright: ignore
+    draw = np.random.default_rng(0)
+    modes = draw.integers(0, len(centers), 2_000)
+    rows = centers[modes] + draw.normal(0, data.train.std, (2_000, 2))  # pyright: ignore
+    for name, kept, word in (
+        ("all", modes >= 0, "healthy"),
+        ("some", modes > 2, "collapsed"),
+    ):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, samples=np.float32(rows[kept]))
+        report = evaluate(samples=path, against="grid", console=quiet())
+        assert report.verdict == word, report
+    assert report.metrics["missing_classes"] == [0, 1, 2]
+
+
+def test_a_diverged_or_won_history_counts(tmp_path, capsys):
+    run = tmp_path / "run"
+    sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]
+    assert main([*arguments, *sizes, "--log-interval", "10", "--run-dir", str(run)]) == 0
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    newest = json.loads(lines[-1]) | {"real_above_fake": 1.0, "discriminator_loss": 0.001}
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(newest)]) + "\n")
+    assert evaluate(run, console=quiet()).verdict == "discriminator-won"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros((200, 9, 9), np.uint8)}, r"uint8 of shape \(9, 9, 1\); those of .*8"),
+        ({"samples": np.zeros((200, 2), np.float32)}, r"float32 of shape \(2,\); those of "),
+        ({"images": np.zeros((50, 8, 8), np.uint8)}, "50 are too few; at least 100"),
+        ({"pictures": np.zeros((200, 8, 8), np.uint8)}, "the arrays in it are pictures"),
+    ],
+)
+def test_unusable_samples(stripes, tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        evaluate(samples=tmp_path / "bad.npz", against=str(stripes / "data.npz"), console=quiet())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a run's folder, or --samples"),
+        (["--samples", "x.npz"], "give a run's folder, or --samples"),
+        (["--samples", "x.npz", "--against", "ring"], "x.npz"),
+        (["nowhere"], "nowhere: holds no run"),
+    ],
+)
+def test_mistakes_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said
+
+
+def test_the_table_fits_a_terminal(stripes):
+    console = Console(file=io.StringIO(), width=80)
+    show(judged(stripes, "fresh"), console)
+    lines = console.file.getvalue().splitlines()  # pyright: ignore
+    assert max(map(len, lines)) <= 160 and any("precision" in line for line in lines)

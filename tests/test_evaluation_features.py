@@ -1,0 +1,86 @@
+"""The classifier that features come from: it is a convolutional network, and it learns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import SHARED, needs_shared, striped_images
+
+from gan_jax.data import Part, load
+from gan_jax.errors import InputError
+from gan_jax.evaluation.features import FEATURES, read, train_classifier, untrained
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 7, 3), (4, 4, 1)])
+def test_products_of_patches_are_convolutions(shape):
+    classifier = untrained(shape, 10, seed=1)
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
+
+    def convolve(rows, name, size):
+        kernel = classifier.params[name]
+        kernel = kernel.reshape(size, size, rows.shape[3], kernel.shape[1])
+        edge = [(size // 2, size // 2)] * 2
+        numbers = ("NHWC", "HWIO", "NHWC")
+        rows = jax.lax.conv_general_dilated(
+            rows, kernel, (2, 2), edge, dimension_numbers=numbers, precision="highest"
+        )
+        return jax.nn.relu(rows + classifier.params[f"{name}.bias"][None, None, None])
+
+    rows = convolve(convolve(jnp.float32(images) / 127.5 - 1, "first", 5), "second", 3)
+    flat = jnp.dot(rows.reshape(5, -1), classifier.params["hidden"], precision="highest")
+    seen = read(classifier, images)
+    assert seen.features.shape == (5, FEATURES)
+    np.testing.assert_allclose(seen.features, jax.nn.relu(flat), rtol=1e-4, atol=1e-4)
+
+
+def test_it_learns_classes_and_repeats_itself():
+    images, labels = striped_images(600, seed=0)
+    held_out, truth = striped_images(1_100, seed=1)
+    labels = labels.copy()
+    images[:50], labels[:50] = 255, -1  # rows without a label must not matter
+    told = []
+    classifier = train_classifier(images, labels, 2, progress=lambda step, _: told.append(step))
+    seen = read(classifier, held_out)  # more than a block
+    assert classifier.trained and told == list(range(len(told)))
+    assert (seen.probabilities.argmax(1) == truth).mean() > 0.99
+    np.testing.assert_allclose(seen.probabilities.sum(1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(  # where a block ends changes nothing
+        read(classifier, held_out[990:1_010]).features,
+        seen.features[990:1_010],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    again = train_classifier(images, labels, 2)
+    for name, value in classifier.params.items():
+        np.testing.assert_array_equal(again.params[name], value)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((5, 8, 8, 1), np.float32), "float32 of shape"),
+        (np.zeros((5, 8, 8), np.uint8), r"shape \(5, 8, 8\)"),
+        (np.zeros((5, 16, 8, 1), np.uint8), r"shape \(16, 8, 1\)"),
+        (np.zeros((5, 8, 8, 3), np.uint8), r"shape \(8, 8, 3\)"),
+    ],
+)
+def test_other_images_are_refused(images, message):
+    with pytest.raises(InputError, match=message):
+        read(untrained((8, 8, 1), 2), images)
+
+
+def test_too_few_labels_are_refused():
+    images, labels = striped_images(100, seed=0)
+    with pytest.raises(InputError, match="labels: 10 rows"):
+        train_classifier(images, np.where(np.arange(100) < 10, labels, -1), 2)
+
+
+@pytest.mark.long
+@needs_shared
+@pytest.mark.parametrize(("name", "least"), [("mnist", 0.992), ("fashion_mnist", 0.91)])
+def test_accuracy_on_real_images(name, least):
+    data = load(str(SHARED / "data" / name))
+    assert isinstance(data.train, Part) and data.train.labels is not None
+    classifier = train_classifier(data.train.samples, data.train.labels, data.classes)
+    said = read(classifier, data.test.samples).probabilities.argmax(1)
+    assert (said == data.test.labels).mean() >= least

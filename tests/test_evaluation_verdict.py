@@ -1,0 +1,104 @@
+"""Figures in, a word out: each definition, from both sides of its threshold."""
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from gan_jax.evaluation.verdict import VERDICTS, Verdict, judge_run, judge_samples
+
+TRAIN = {"frechet_distance": 5.0, "precision": 0.9, "coverage": 0.95}
+ANCHORS = {
+    "train": TRAIN,
+    "blurred": {"frechet_distance": 150.0},
+    "noisy": {"frechet_distance": 80.0},
+}
+GOOD: dict[str, Any] = {
+    "frechet_distance": 30.0,
+    "precision": 0.9,
+    "coverage": 0.88,
+    "spread": 1.0,
+    "missing_classes": [],
+    "copying": 1.0,
+    "authenticity": 0.6,
+    "authenticity_held_out": 0.6,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "healthy"),
+        ({"copying": -50.0, "authenticity": 0.3}, "memorising"),
+        ({"copying": -2.9, "authenticity": 0.3}, "healthy"),  # few, perhaps by chance
+        ({"copying": -50.0, "authenticity": 0.5}, "healthy"),  # near the data, yet no copies
+        ({"copying": None, "authenticity": None}, "healthy"),  # endless data have no copies
+        ({"spread": 0.2, "precision": 0.0, "coverage": 0.0}, "collapsed"),  # to a scribble
+        ({"missing_classes": [3]}, "collapsed"),
+        ({"missing_classes": None}, "healthy"),
+        ({"coverage": 0.4}, "collapsed"),  # few real rows are near one, yet they look real
+        ({"missing_classes": [3], "precision": 0.3, "coverage": 0.3}, "underfitting"),
+        ({"precision": 0.6}, "underfitting"),
+        ({"precision": 0.7}, "healthy"),
+        ({"coverage": 0.7}, "underfitting"),
+        ({"frechet_distance": 81.0}, "underfitting"),
+    ],
+)
+def test_samples(changes, word):
+    found = judge_samples(GOOD | changes, ANCHORS)
+    assert found.verdict == word
+    assert word in VERDICTS and len(found.reasons) == 3 and found.advice
+
+
+def test_missing_classes_are_named():
+    assert "3, 7" in judge_samples(GOOD | {"missing_classes": [3, 7]}, ANCHORS).reasons[0]
+
+
+def test_points_have_no_blurred_anchor():
+    anchors = {"train": TRAIN, "noisy": {"frechet_distance": 20.0}}
+    assert judge_samples(GOOD, anchors).verdict == "underfitting"
+
+
+@dataclasses.dataclass
+class History:
+    told: float = 0.6
+    loss: float = 1.2
+    finite: bool = True
+
+    def records(self) -> list[dict[str, Any]]:
+        start = {"step": 0, "real_above_fake": 0.5, "discriminator_loss": 1.4, "finite": True}
+        newest = {
+            "step": 100,
+            "real_above_fake": self.told,
+            "discriminator_loss": self.loss if self.finite else None,
+            "finite": self.finite,
+        }
+        both = [
+            {"generator_gradient_norm": 1.0, "generator_loss": 1.0, **r} for r in (start, newest)
+        ]
+        return both
+
+
+BAD = Verdict("underfitting", ("a", "b", "c"), "…")
+FINE = Verdict("healthy", ("a", "b", "c"), "…")
+
+
+@pytest.mark.parametrize(
+    ("samples", "history", "word"),
+    [
+        (BAD, History(), "underfitting"),
+        (BAD, History(told=1.0, loss=0.1), "discriminator-won"),
+        (BAD, History(told=0.98, loss=0.1), "underfitting"),
+        (BAD, History(told=1.0, loss=0.2), "underfitting"),
+        (FINE, History(told=1.0, loss=0.1), "healthy"),  # what it makes decides
+        (FINE, History(finite=False), "diverged"),
+    ],
+)
+def test_runs(samples, history, word):
+    found = judge_run(samples, history.records(), 2 * math.log(2))
+    assert found.verdict == word and len(found.reasons) == 3
+
+
+def test_a_run_without_records_is_judged_by_its_samples():
+    assert judge_run(BAD, [], 1.0) is BAD
