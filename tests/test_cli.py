@@ -280,6 +280,8 @@ import gc, os, signal, sys
 from gan_jax import cli
 import jax  # whose callback of the garbage collector swallows exceptions
 
+signal.signal({int(number)}, signal.SIG_DFL)  # it may be ignored where tests run in the background
+
 def start():
     gc.callbacks.append(lambda *_: os.kill(os.getpid(), {int(number)}))
     gc.collect()
