@@ -21,7 +21,7 @@ from gan_jax.environment import cache_dir
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, read, train_classifier, untrained
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
-from gan_jax.evaluation.verdict import Verdict, judge_run, judge_samples
+from gan_jax.evaluation.verdict import Verdict, diverged, judge_run, judge_samples
 from gan_jax.losses import LOSSES
 from gan_jax.runs import Run
 from gan_jax.sampling import sample_run
@@ -77,6 +77,10 @@ def evaluate(
     config = None
     if run is not None:
         config = Run.open(run).read_config()
+        found = diverged(Run.open(run).read_metrics()) if samples is None else None
+        if found is not None:  # perhaps before its first checkpoint: there may be nothing to draw
+            seconds = round(time.perf_counter() - begun, 2)
+            return Report(*found, {}, {}, 0, "none: a diverged run is not sampled", seconds)
     elif samples is None or against is None:
         raise InputError("evaluate: give a run's folder, or --samples FILE.npz with --against NAME")
     if config is not None and against is None:
@@ -126,7 +130,8 @@ def show(report: Report, console: Console) -> None:
         if value is not None and name not in ("missing_classes", "kernel_distance_error"):
             cells = [_cell(column.get(name)) for column in columns.values()]
             table.add_row(name.replace("_", " "), *cells)
-    console.print(table)
+    if report.samples:
+        console.print(table)
     console.print(f"features: {report.features}", highlight=False)
     console.print(f"verdict: [bold]{report.verdict}[/bold]", highlight=False)
     for reason in report.reasons:

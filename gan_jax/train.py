@@ -181,7 +181,7 @@ class _Session:
                 step, finite = step + count, numbers["finite"]
                 progress.count(step)
                 chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
-                if step % self.config.log_interval == 0:
+                if step % self.config.log_interval == 0 or not finite:
                     run.append_metrics({"step": step, **numbers})
                     run.append_timing({"step": step, **progress.timing()})
                 if step % self.config.picture_interval == 0:

@@ -150,7 +150,7 @@ def test_points_from_the_truth_are_healthy(tmp_path):
     assert report.metrics["missing_classes"] == [0, 1, 2]
 
 
-def test_a_diverged_or_won_history_counts(tmp_path, capsys):
+def test_a_won_history_counts(tmp_path, capsys):
     run = tmp_path / "run"
     sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
     arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]
@@ -159,6 +159,18 @@ def test_a_diverged_or_won_history_counts(tmp_path, capsys):
     newest = json.loads(lines[-1]) | {"real_above_fake": 1.0, "discriminator_loss": 0.001}
     (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(newest)]) + "\n")
     assert evaluate(run, console=quiet()).verdict == "discriminator-won"
+
+
+def test_a_run_that_diverged_before_its_first_checkpoint(tmp_path, capsys):
+    run = tmp_path / "run"
+    rates = ["--generator-optimizer.learning-rate", "1000"]
+    rates += ["--discriminator-optimizer.learning-rate", "1000", "--loss", "least_squares"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "2000", *rates]
+    assert main([*arguments, "--run-dir", str(run)]) == 1
+    assert evaluate(run, console=quiet()).verdict == "diverged"
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    assert "verdict: diverged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

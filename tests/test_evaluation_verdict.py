@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gan_jax.evaluation.verdict import VERDICTS, Verdict, judge_run, judge_samples
+from gan_jax.evaluation.verdict import VERDICTS, Verdict, diverged, judge_run, judge_samples
 
 TRAIN = {"frechet_distance": 5.0, "precision": 0.9, "coverage": 0.95}
 ANCHORS = {
@@ -92,12 +92,17 @@ FINE = Verdict("healthy", ("a", "b", "c"), "…")
         (BAD, History(told=0.98, loss=0.1), "underfitting"),
         (BAD, History(told=1.0, loss=0.2), "underfitting"),
         (FINE, History(told=1.0, loss=0.1), "healthy"),  # what it makes decides
-        (FINE, History(finite=False), "diverged"),
     ],
 )
 def test_runs(samples, history, word):
     found = judge_run(samples, history.records(), 2 * math.log(2))
     assert found.verdict == word and len(found.reasons) == 3
+
+
+def test_divergence():
+    assert diverged([]) is None and diverged(History().records()) is None
+    found = diverged(History(finite=False).records())
+    assert found is not None and found.verdict == "diverged" and len(found.reasons) == 3
 
 
 def test_a_run_without_records_is_judged_by_its_samples():

@@ -24,7 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_run", "judge_samples"]
+__all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "diverged", "judge_run", "judge_samples"]
 
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
 VERDICTS = (*SAMPLE_VERDICTS, "discriminator-won", "diverged")
@@ -104,10 +104,26 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     return Verdict("healthy", figures, "nothing: train on for finer detail, if at all")
 
 
+def diverged(history: Sequence[Figures]) -> Verdict | None:
+    """The verdict where a run's newest record (they come oldest first) is not finite, else None."""
+    if not history or history[-1].get("finite", True):
+        return None
+    newest = history[-1]
+    return Verdict(
+        "diverged",
+        (
+            f"the metrics of step {newest['step']:,} are not finite",
+            f"discriminator loss {_shown(newest.get('discriminator_loss'))}",
+            f"generator loss {_shown(newest.get('generator_loss'))}",
+        ),
+        "lower the learning rates, or add a penalty",
+    )
+
+
 def judge_run(
     samples: Verdict, history: Sequence[Figures], discriminator_equilibrium: float
 ) -> Verdict:
-    """The verdict on a run: that on its samples, unless its history explains more.
+    """The verdict on a run that did not diverge: on its samples, unless its history explains more.
 
     Args:
         samples: what `judge_samples` says.
@@ -117,16 +133,6 @@ def judge_run(
     if not history:
         return samples
     newest, oldest = history[-1], history[0]
-    if not newest.get("finite", True):
-        return Verdict(
-            "diverged",
-            (
-                f"the metrics of step {newest['step']:,} are not finite",
-                f"discriminator loss {_shown(newest.get('discriminator_loss'))}",
-                f"generator loss {_shown(newest.get('generator_loss'))}",
-            ),
-            "lower the learning rates, or add a penalty",
-        )
     last = history[-max(1, len(history) // 10) :]
     told = min(record["real_above_fake"] for record in last)
     loss = max(record["discriminator_loss"] for record in last)
