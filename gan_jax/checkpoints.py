@@ -36,9 +36,10 @@ class Damaged(Exception):
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path):
-        """The folder need not exist yet."""
+    def __init__(self, folder: Path, kept: int = KEPT):
+        """The folder need not exist yet; of its checkpoints the newest so many are kept."""
         self.folder = folder.absolute()  # orbax refuses relative paths
+        self.kept = kept
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, oldest first."""
@@ -60,7 +61,7 @@ class Checkpoints:
         with _checkpointer() as (args, checkpointer):
             items = args.Composite(state=args.StandardSave(arrays), meta=args.JsonSave(meta))
             checkpointer.save(target, args=items)
-        for step in self.steps()[:-KEPT]:
+        for step in self.steps()[: -self.kept]:
             shutil.rmtree(self._path(step))
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)  # left by a save that was killed

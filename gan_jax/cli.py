@@ -72,6 +72,8 @@ class SampleFlags:
     """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed draws the same samples."""
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """From the best checkpoint by the run's evaluations, in place of the newest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,8 @@ class EvaluateFlags:
     """Where tensorflow-datasets keeps its files."""
     full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """10,000 samples, in place of 2,000."""
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The best checkpoint by the run's evaluations, in place of the newest."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object on standard output."""
 
@@ -172,7 +176,7 @@ def _sample(arguments: Sequence[str]) -> int:
     from gan_jax.sampling import check_output, sample_run, write_samples
 
     check_output(output, flags.count)
-    write_samples(sample_run(run_dir, flags.count, flags.seed), output)
+    write_samples(sample_run(run_dir, flags.count, flags.seed, best=flags.best), output)
     print(f"{flags.count:,} samples in {output}")
     return 0
 
@@ -196,6 +200,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
         flags.against,
         data_dir=flags.data_dir,
         full=flags.full,
+        best=flags.best,
         console=Console(stderr=True),
     )
     if flags.json:
@@ -248,7 +253,8 @@ COMMANDS: Mapping[str, tuple[Callable[[Sequence[str]], int], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0 done, 1 the training diverged, 2 unusable input, 130 and 143 stopped by Ctrl-C and SIGTERM.
+    0 done, 1 the training diverged or failed as --stop-when says, 2 unusable input, 130 and 143
+    stopped by Ctrl-C and SIGTERM.
     """
     gc.set_threshold(100_000)  # imports and traces make many objects and hardly any garbage
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -369,15 +375,24 @@ def _close(outcome: "Outcome", console: "Console") -> int:
         say(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
         return 128 + outcome.signal
     config = run.read_config()
-    say(f"done: {outcome.step:,} steps, all in {run.path}")
+    if outcome.stopped and outcome.verdict is not None:
+        say(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
+    else:
+        say(f"done: {outcome.step:,} steps, all in {run.path}")
+    if outcome.verdict is not None:
+        say(f"verdict: {outcome.verdict.verdict}")
+        for reason in outcome.verdict.reasons:
+            say(f"  {reason}")
+        say(f"  try                {outcome.verdict.advice}")
     say(f"  samples            {run.final_path}")
     say(f"  how it learned     {run.animation_path}")
     say(f"  curves             {run.curves_path}")
     say("next:")
+    say(f"  does it work?      gan-jax evaluate {place}")
     say(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
     if config.decay.shape == "constant" or outcome.step < config.decay.horizon:
         say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
-    return 0
+    return int(outcome.stopped and outcome.verdict is not None and outcome.verdict.failed)
 
 
 if __name__ == "__main__":

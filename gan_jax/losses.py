@@ -23,6 +23,7 @@ __all__ = [
     "AdversarialLoss",
     "hinge",
     "least_squares",
+    "losses_at_equilibrium",
     "minimax",
     "non_saturating",
     "relativistic",
@@ -81,6 +82,12 @@ def _relativistic_discriminator(real_logits: Logits, fake_logits: Logits) -> jax
 
 def _relativistic_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
     return softplus(real_logits - fake_logits)
+
+
+def losses_at_equilibrium(loss: AdversarialLoss) -> tuple[float, float]:
+    """What discriminator and generator lose where the one cannot tell the other's samples."""
+    unsure = jnp.full(1, loss.equilibrium)
+    return float(loss.discriminator(unsure, unsure)[0]), float(loss.generator(unsure, unsure)[0])
 
 
 minimax = AdversarialLoss(_cross_entropy_discriminator, _minimax_generator, jax.nn.sigmoid)

@@ -74,6 +74,11 @@ class Progress:
         if step > self._marked[1]:
             self.rate = (step - self._marked[1]) / self._seconds
 
+    def skip(self, seconds: float) -> None:
+        """Leave out of the rate what was spent on something else than steps."""
+        if self._marked is not None:
+            self._marked = (self._marked[0] + seconds, self._marked[1])
+
     def timing(self) -> dict[str, float]:
         """What the clock says, for timing.jsonl."""
         return {"seconds": round(self._seconds, 4), "steps_per_second": round(self.rate, 3)}
@@ -82,20 +87,22 @@ class Progress:
         """Whether it is time for another look."""
         return time.perf_counter() - self._shown >= self._interval
 
-    def show(self, step: int, numbers: Mapping[str, Any]) -> None:
-        """Show where the training is, given one step's metrics by name."""
+    def show(self, step: int, numbers: Mapping[str, Any], note: str = "") -> None:
+        """Show where the training is, given one step's metrics by name, and a word on it."""
         self._shown = time.perf_counter()
-        line = self._line(step, numbers)
+        line = self._line(step, numbers, note)
         if self._console.is_terminal:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _line(self, step: int, numbers: Mapping[str, Any]) -> str:
+    def _line(self, step: int, numbers: Mapping[str, Any], note: str) -> str:
         rate = self.rate
         parts = [f"step {step:,}/{self._stop:,} {100 * step // self._stop}%"]
         if rate > 0:  # what fits into 80 columns comes first
             parts.append(f"{_duration((self._stop - step) / rate)} left")
+        if note:
+            parts.append(note)
         share = float(numbers["real_above_fake"])
         parts.append(f"real told from fake {100 * share:.0f}%")
         if rate > 0:

@@ -30,12 +30,14 @@ class Run:
         self.path = Path(path)
         self.config_path = self.path / "config.toml"
         self.metrics_path = self.path / "metrics.jsonl"  # determined by config and step alone
+        self.evaluations_path = self.path / "evaluations.jsonl"  # of samples, while training
         self.timing_path = self.path / "timing.jsonl"  # what the clock said
         self.samples_path = self.path / "samples"
         self.final_path = self.path / "final.png"  # the same latents at the very end
         self.animation_path = self.path / "training.webp"
         self.curves_path = self.path / "curves.png"
         self.checkpoints = Checkpoints(self.path / "checkpoints")
+        self.best = Checkpoints(self.path / "best", kept=1)
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -128,6 +130,10 @@ class Run:
         """One more line of metrics.jsonl."""
         _append(self.metrics_path, record)
 
+    def append_evaluation(self, record: Mapping[str, Any]) -> None:
+        """One more line of evaluations.jsonl."""
+        _append(self.evaluations_path, record)
+
     def append_timing(self, record: Mapping[str, Any]) -> None:
         """One more line of timing.jsonl."""
         _append(self.timing_path, record)
@@ -136,10 +142,14 @@ class Run:
         """The lines of metrics.jsonl, oldest first."""
         return _read_lines(self.metrics_path)
 
+    def read_evaluations(self) -> list[dict[str, Any]]:
+        """The lines of evaluations.jsonl, oldest first."""
+        return _read_lines(self.evaluations_path)
+
     def cut_back(self, step: int) -> None:
         """Drop what was written beyond that step, so that going on from it repeats nothing."""
         self.samples_path.mkdir(exist_ok=True)
-        for path in (self.metrics_path, self.timing_path):
+        for path in (self.metrics_path, self.evaluations_path, self.timing_path):
             kept = [record for record in _read_lines(path) if record["step"] <= step]
             partial = path.with_suffix(".jsonl.part")
             partial.write_text("".join(map(_line, kept)), encoding="utf-8")
@@ -149,15 +159,24 @@ class Run:
                 picture.unlink()
 
 
-def load(path: str | Path) -> tuple[GAN, GANState]:
+def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
     """Open a finished run: ``gan, state = gan_jax.load(RUN)``.
+
+    Args:
+        path: the run's folder.
+        best: the best checkpoint by evaluations, in place of the newest.
 
     Raises:
         InputError: no run there, or no sound checkpoint in it.
     """
     run = Run.open(path)
+    if best and not run.best.steps():
+        raise InputError(
+            f"{run.best.folder}: no best checkpoint; a run keeps one under --evaluation-interval"
+        )
     gan = from_config(run.read_config())
-    state, _, notes = run.checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    checkpoints = run.best if best else run.checkpoints
+    state, _, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return gan, state

@@ -4,25 +4,35 @@
 """
 
 import dataclasses
-import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
-from gan_jax.data import Dataset, Mixture, load, location
+from gan_jax.data import Dataset
 from gan_jax.data.stream import make_stream
 from gan_jax.environment import run_once
 from gan_jax.errors import InputError
+from gan_jax.evaluation.verdict import Verdict
+from gan_jax.fitting import (
+    compiler_facts,
+    fit_config,
+    game_facts,
+    load_dataset,
+    refuse_other_game,
+    say,
+    steps_of,
+)
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
-from gan_jax.losses import LOSSES
+from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.precision import product
 from gan_jax.progress import Progress, describe_device
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
@@ -30,6 +40,7 @@ from gan_jax.runs import Run, new_run_dir
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Samples
+from gan_jax.watch import Watch, stop_words
 
 __all__ = ["Outcome", "resume", "train"]
 
@@ -48,6 +59,8 @@ class Outcome(NamedTuple):
     step: int
     signal: int | None  # the signal that ended it early
     diverged: bool  # the metrics of the last step are not finite
+    verdict: Verdict | None = None  # by the newest evaluation, or of what ended the run early
+    stopped: bool = False  # by a verdict it was asked to end at
 
 
 def train(
@@ -71,11 +84,12 @@ def train(
     """
     config.validate()
     product(config.precision)  # refused before anything is loaded
-    _say(console, describe_device(config.precision))
-    dataset = _load(config, console)
-    config = _fit(config, dataset)
+    stop_words(config)
+    say(console, describe_device(config.precision))
+    dataset = load_dataset(config, console)
+    config = fit_config(config, dataset)
     if epochs is not None:
-        config = dataclasses.replace(config, steps=_steps(epochs, config, dataset))
+        config = dataclasses.replace(config, steps=steps_of(epochs, config, dataset))
         config.validate()
     session = _Session(config, dataset, console)
     run = Run.create(run_dir or new_run_dir(config))
@@ -108,7 +122,7 @@ def resume(
     changes = {"steps": steps, "dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in changes.items() if value is not None}
     config = Config.from_dict(given, run.read_config())
-    _say(console, describe_device(config.precision))
+    say(console, describe_device(config.precision))
     with run.lock():
         state, facts = _restore(run, config, console)
         step = 0 if state is None else int(state.step)
@@ -117,11 +131,11 @@ def resume(
                 f"steps: {config.steps:,} asked, {run.path} has done {step:,}; "
                 "give a larger total with --steps"
             )
-        data = _load(config, console)
-        _refuse_other_game(config, facts.get("game"), run)
+        data = load_dataset(config, console)
+        refuse_other_game(config, facts.get("game"), run)
         if facts and facts["data"] != data.fingerprint:
             raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
-        config = _fit(config, data)
+        config = fit_config(config, data)
         session = _Session(config, data, console)
         run.cut_back(step)
         run.write_config(config)
@@ -131,16 +145,16 @@ def resume(
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
     """The newest sound state and its facts; no state where the run never got to save one."""
     if not run.checkpoints.steps():
-        _say(console, "no checkpoint yet: starting over, which comes to the same")
+        say(console, "no checkpoint yet: starting over, which comes to the same")
         return None, {}
     template = jax.eval_shape(from_config(config).init, jax.random.key(0))
     state, facts, notes = run.checkpoints.restore(template, move_aside=True)
-    for name, now in _compiler().items():
+    for name, now in compiler_facts().items():
         before = facts.get(name, "")
         if before != now:
             notes.append(f"saved under {name} {before!r}: bits may differ from one long run's")
     for note in notes:
-        _say(console, note)
+        say(console, note)
     return state, facts
 
 
@@ -152,15 +166,17 @@ class _Session:
         self.gan = from_config(config)
         self.rows = config.batch_size * config.discriminator_steps
         if config.decay.shape != "constant" and config.steps > config.decay.horizon:
-            _say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
+            say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
+        self.watch = Watch(config, self.gan, dataset, console)
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
-        stop = self.config.steps
+        stop, watch, halt = self.config.steps, self.watch, None
+        watch.open(run)
         with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
@@ -173,7 +189,7 @@ class _Session:
             self.stream.picks(step)  # compiles the order of rows
             program = compiling.result()
             chunk = 1  # to learn how fast steps are; the clock starts after it
-            while step < stop and not caught and finite:
+            while step < stop and not caught and finite and halt is None:
                 count = min(chunk, self._steps_to_event(step))
                 picks = self.stream.picks(step)
                 state, metrics = program(state, self.stream.source, picks, np.int32(count))
@@ -183,20 +199,28 @@ class _Session:
                 chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
                 if step % self.config.log_interval == 0 or not finite:
                     run.append_metrics({"step": step, **numbers})
+                    watch.record({"step": step, **numbers})
                     run.append_timing({"step": step, **progress.timing()})
                 if step % self.config.picture_interval == 0:
                     self._picture(state, run.sample_path(step))
                 if step % self.config.checkpoint_interval == 0 and finite:
-                    self._save(run, state)
-                if progress.due() or step == stop:
-                    progress.show(step, numbers)
+                    self._save(run.checkpoints, state)
+                if watch.due(step) and finite:
+                    began = time.perf_counter()
+                    if watch.evaluate(run, step, state):
+                        self._save(run.best, state)
+                    progress.skip(time.perf_counter() - began)
+                halt = watch.stops()
+                if progress.due() or step == stop or halt is not None:
+                    progress.show(step, numbers, watch.note())
             if finite:
-                self._save(run, state)
-            early = caught[0] if caught and step < stop else None
+                self._save(run.checkpoints, state)
+            early = caught[0] if caught and step < stop and halt is None else None
             if early is None:
                 self._picture(state, run.final_path)
                 self._summarise(run)
-        return Outcome(run, step, early, not finite)
+        verdict = watch.verdict if halt is None else halt
+        return Outcome(run, step, early, not finite, verdict, halt is not None)
 
     def _lower(self) -> jax.stages.Lowered:
         """The program of the steps, yet to be compiled."""
@@ -207,12 +231,21 @@ class _Session:
     def _steps_to_event(self, step: int) -> int:
         """How far it is to the next step at which the host has something to do."""
         config = self.config
-        intervals = (config.log_interval, config.picture_interval, config.checkpoint_interval)
+        intervals = (
+            config.log_interval,
+            config.picture_interval,
+            config.checkpoint_interval,
+            config.evaluation_interval or config.steps,
+        )
         return min(config.steps - step, *(interval - step % interval for interval in intervals))
 
-    def _save(self, run: Run, state: GANState) -> None:
-        facts = {"data": self.dataset.fingerprint, "game": _game(self.config), **_compiler()}
-        run.checkpoints.save(state, facts)
+    def _save(self, checkpoints: Checkpoints, state: GANState) -> None:
+        facts = {
+            "data": self.dataset.fingerprint,
+            "game": game_facts(self.config),
+            **compiler_facts(),
+        }
+        checkpoints.save(state, facts)
 
     def _draw(self, state: GANState) -> Samples:
         """Samples from latents that are the same at every step of the run."""
@@ -231,106 +264,12 @@ class _Session:
     def _summarise(self, run: Run) -> None:
         animate([*run.sample_paths(), run.final_path], run.animation_path)
         config = self.config
-        loss = LOSSES[config.loss]
-        unsure = jnp.full(1, loss.equilibrium)
         draw_curves(
             run.read_metrics(),
             run.curves_path,
             title=f"{config.recipe} on {self.dataset.name}",
-            equilibrium=(
-                float(loss.discriminator(unsure, unsure)[0]),
-                float(loss.generator(unsure, unsure)[0]),
-            ),
+            equilibrium=losses_at_equilibrium(LOSSES[config.loss]),
         )
-
-
-# Where to stop and look, and where the data lie; all else is part of the game and stays.
-_FREE = (
-    "recipe",
-    "steps",
-    "dataset",
-    "data_dir",
-    "log_interval",
-    "picture_interval",
-    "checkpoint_interval",
-)
-
-
-def _game(config: Config) -> dict[str, str]:
-    """By nested name, every value of a config that a run keeps to its end."""
-
-    def flatten(values: dict[str, Any], prefix: str) -> dict[str, str]:
-        flat: dict[str, str] = {}
-        for name, value in values.items():
-            if isinstance(value, dict):
-                flat |= flatten(value, f"{prefix}{name}.")
-            elif prefix or name not in _FREE:
-                flat[prefix + name] = repr(value)
-        return flat
-
-    return flatten(config.to_dict(), "")
-
-
-def _refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) -> None:
-    """Most of these values live on in the checkpoint, where a change of the file is not seen."""
-    found = _game(config)
-    for name, before in (began or {}).items():
-        now = found.get(name, before)  # a field that a later version dropped says nothing
-        if before != now:
-            raise InputError(
-                f"{run.config_path}: {name} is {now}, but the run began with {before}; put that "
-                "back, or start a new run with: gan-jax train --config"
-            )
-
-
-def _compiler() -> dict[str, str]:
-    """What else decides about the last bits of a step."""
-    return {"jax": jax.__version__, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
-
-
-def _load(config: Config, console: Console) -> Dataset:
-    dataset = load(config.dataset, data_dir=config.data_dir, validation=config.validation)
-    shape = "x".join(map(str, dataset.sample_shape))
-    rows = (
-        "endless rows"
-        if isinstance(dataset.train, Mixture)
-        else f"{len(dataset.train.samples):,} rows"
-    )
-    classes = f", {dataset.classes} classes" if dataset.classes else ""
-    note = f"; {dataset.note}" if dataset.note else ""
-    _say(console, f"{dataset.name}: {rows} of {shape}{classes}{note}")
-    return dataset
-
-
-def _steps(epochs: int, config: Config, dataset: Dataset) -> int:
-    """The first step by which every row has come that many times."""
-    if isinstance(dataset.train, Mixture):
-        raise InputError(f"epochs: {dataset.name} has no end; say where to stop in steps")
-    if epochs < 1:
-        raise InputError(f"epochs: {epochs} is out of range; at least 1 is allowed")
-    return -(
-        -epochs * len(dataset.train.samples) // (config.batch_size * config.discriminator_steps)
-    )
-
-
-def _fit(config: Config, dataset: Dataset) -> Config:
-    """The config with all that comes from the data written into it."""
-    path = location(config.dataset)
-    name = str(path.resolve()) if path else config.dataset
-    data_dir = config.data_dir or ("" if path else os.environ.get("TFDS_DATA_DIR", ""))
-    if not name.isprintable():
-        raise InputError(f"dataset: {name!a} cannot be written into a config; rename it")
-    return dataclasses.replace(
-        config,
-        # Absolute, so that the run finds its data again from another working directory.
-        dataset=name,
-        data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else "",
-        sample_shape=dataset.sample_shape,
-        classes=dataset.classes,
-        generator=dataclasses.replace(
-            config.generator, last_activation="tanh" if dataset.is_image else "identity"
-        ),
-    )
 
 
 def _numbers(metrics: Metrics) -> dict[str, Any]:
@@ -338,10 +277,6 @@ def _numbers(metrics: Metrics) -> dict[str, Any]:
     return {
         name: np.asarray(leaf).item() for name, leaf in jax.device_get(metrics).flatten().items()
     }
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

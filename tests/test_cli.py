@@ -397,7 +397,7 @@ def test_commands_named_at_the_end_work_as_printed(tmp_path, monkeypatch, capsys
     assert main(["train", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     commands = [line.split("gan-jax ", 1)[1] for line in lines if " gan-jax " in line]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         assert main(shlex.split(command)) == 0
 

@@ -60,7 +60,7 @@ def judged(stripes, name):
         ("copies", "memorising"),
         ("one_class", "collapsed"),
         ("few", "collapsed"),
-        ("constant", "collapsed"),
+        ("constant", "underfitting"),
         ("noise", "underfitting"),
     ],
 )

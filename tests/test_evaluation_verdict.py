@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gan_jax.evaluation.verdict import VERDICTS, Verdict, diverged, judge_run, judge_samples
+from gan_jax.evaluation.history import diverged, judge_run, won
+from gan_jax.evaluation.verdict import VERDICTS, Verdict, judge_samples
 
-TRAIN = {"frechet_distance": 5.0, "precision": 0.9, "coverage": 0.95}
+TRAIN = {"frechet_distance": 5.0, "precision": 0.9, "coverage": 0.95, "recognised": 0.98}
 ANCHORS = {
     "train": TRAIN,
     "blurred": {"frechet_distance": 150.0},
@@ -19,6 +20,7 @@ GOOD: dict[str, Any] = {
     "precision": 0.9,
     "coverage": 0.88,
     "spread": 1.0,
+    "recognised": 0.8,
     "missing_classes": [],
     "copying": 1.0,
     "authenticity": 0.6,
@@ -34,7 +36,12 @@ GOOD: dict[str, Any] = {
         ({"copying": -2.9, "authenticity": 0.3}, "healthy"),  # few, perhaps by chance
         ({"copying": -50.0, "authenticity": 0.5}, "healthy"),  # near the data, yet no copies
         ({"copying": None, "authenticity": None}, "healthy"),  # endless data have no copies
-        ({"spread": 0.2, "precision": 0.0, "coverage": 0.0}, "collapsed"),  # to a scribble
+        ({"spread": 0.2, "coverage": 0.01}, "collapsed"),  # to one good sample
+        ({"spread": 0.2, "coverage": 0.01, "recognised": 0.4}, "underfitting"),  # to a blur
+        ({"spread": 0.2, "coverage": 0.01, "precision": 0.1}, "underfitting"),  # to a scribble
+        ({"spread": 0.2, "coverage": 0.01, "recognised": None}, "collapsed"),  # without classes
+        ({"missing_classes": [3], "recognised": 0.4}, "underfitting"),
+        ({"recognised": 0.48}, "underfitting"),
         ({"missing_classes": [3]}, "collapsed"),
         ({"missing_classes": None}, "healthy"),
         ({"coverage": 0.4}, "collapsed"),  # few real rows are near one, yet they look real
@@ -42,7 +49,8 @@ GOOD: dict[str, Any] = {
         ({"precision": 0.6}, "underfitting"),
         ({"precision": 0.7}, "healthy"),
         ({"coverage": 0.7}, "underfitting"),
-        ({"frechet_distance": 81.0}, "underfitting"),
+        ({"frechet_distance": 159.0}, "healthy"),
+        ({"frechet_distance": 161.0}, "underfitting"),
     ],
 )
 def test_samples(changes, word):
@@ -56,7 +64,7 @@ def test_missing_classes_are_named():
 
 
 def test_points_have_no_blurred_anchor():
-    anchors = {"train": TRAIN, "noisy": {"frechet_distance": 20.0}}
+    anchors = {"train": TRAIN, "noisy": {"frechet_distance": 14.0}}
     assert judge_samples(GOOD, anchors).verdict == "underfitting"
 
 
@@ -95,7 +103,7 @@ FINE = Verdict("healthy", ("a", "b", "c"), "…")
     ],
 )
 def test_runs(samples, history, word):
-    found = judge_run(samples, history.records(), 2 * math.log(2))
+    found = judge_run(samples, history.records(), [], 2 * math.log(2))
     assert found.verdict == word and len(found.reasons) == 3
 
 
@@ -106,4 +114,41 @@ def test_divergence():
 
 
 def test_a_run_without_records_is_judged_by_its_samples():
-    assert judge_run(BAD, [], 1.0) is BAD
+    assert judge_run(BAD, [], [], 1.0) is BAD
+
+
+def evaluated(*distances, word="underfitting"):
+    return [
+        {"step": 100 * (i + 1), "verdict": word, "frechet_distance": d}
+        for i, d in enumerate(distances)
+    ]
+
+
+UP_AND_DOWN = (50.0, 90.0, 55.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "evaluations", "word"),
+    [
+        (BAD, evaluated(*UP_AND_DOWN, *UP_AND_DOWN), "cycling"),
+        (FINE, evaluated(*UP_AND_DOWN, *UP_AND_DOWN), "healthy"),
+        (BAD, evaluated(*UP_AND_DOWN), "underfitting"),  # too few to tell
+        (BAD, evaluated(*UP_AND_DOWN, *UP_AND_DOWN, word="healthy"), "underfitting"),
+        (BAD, evaluated(*UP_AND_DOWN, 50.0, 55.0, 50.0, 55.0), "underfitting"),  # within 15 %
+        (BAD, evaluated(*UP_AND_DOWN, 400.0, 200.0, 220.0, 50.0), "improving"),  # it goes somewhere
+        (BAD, evaluated(*UP_AND_DOWN, 100.0, 95.0, 90.0, 79.0), "improving"),
+        (BAD, evaluated(*UP_AND_DOWN, 100.0, 95.0, 90.0, 81.0), "underfitting"),
+        (BAD, evaluated(*UP_AND_DOWN, 100.0, 70.0, 72.0, 75.0), "underfitting"),  # it was better
+        (BAD._replace(verdict="collapsed"), evaluated(*range(108, 100, -1)), "collapsed"),
+    ],
+)
+def test_evaluations_on_the_way(samples, evaluations, word):
+    found = judge_run(samples, History().records(), evaluations, 2 * math.log(2))
+    assert found.verdict == word and len(found.reasons) == 3
+    assert word in VERDICTS
+
+
+def test_a_discriminator_that_wins_is_seen_without_samples():
+    assert won([], 1.0) is None and won(History().records(), 1.4) is None
+    found = won(History(told=1.0, loss=0.1).records(), 1.4)
+    assert found is not None and found.verdict == "discriminator-won" and found.failed

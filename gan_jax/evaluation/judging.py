@@ -19,12 +19,13 @@ from gan_jax.evaluation.distances import (
     kernel_distance,
     sliced_wasserstein,
 )
-from gan_jax.evaluation.neighbours import authenticity, copying_test, expected_coverage, manifold
+from gan_jax.evaluation.neighbours import copies_of, expected_coverage, manifold
 
 __all__ = ["Judge", "View", "anchor_rows"]
 
 _COMPONENTS = 64  # of pixels, in which nearest training rows are sought
 _FITTED = 10_000  # rows the components are fitted on
+_SURE = 0.9  # the probability of its class from which a row counts as recognised
 
 
 class View(NamedTuple):
@@ -55,7 +56,10 @@ class Judge:
         self.look, self.held_out, self.shares = look, held_out, shares
         self.real = look(held_out)
         self.variance = _flat(held_out).var(0).sum()
-        self.project, self.train = _projection(train) if train is not None else (None, None)
+        self.project = self.copies = None
+        if train is not None:
+            self.project, projected = _projection(train)
+            self.copies = copies_of(projected, self.project(held_out))
 
     def measure(self, rows: np.ndarray, labels: np.ndarray | None = None) -> dict[str, Any]:
         """Figures of generated rows, by name; None where the data allow no such figure.
@@ -77,6 +81,8 @@ class Judge:
             ),
             "spread": float(_flat(rows).var(0).sum() / self.variance),
             "classifier_score": None,
+            "recognised": None,
+            "class_shares": None,
             "class_total_variation": None,
             "class_reverse_kl": None,
             "missing_classes": None,
@@ -86,20 +92,25 @@ class Judge:
             "authenticity_held_out": None,
         }
         if seen.probabilities is not None and self.shares is not None:
-            shares = class_shares(seen.probabilities.argmax(1), len(self.shares))
+            said = seen.probabilities.argmax(1)
+            sure = seen.probabilities.max(1) > _SURE
+            shares = class_shares(said, len(self.shares))
             balance = class_balance(shares, self.shares)
             figures["classifier_score"] = classifier_score(seen.probabilities)
+            figures["recognised"] = float(sure.mean())
+            figures["class_shares"] = shares.tolist()
             figures["class_total_variation"] = balance.total_variation
             figures["class_reverse_kl"] = balance.reverse_kl
-            figures["missing_classes"] = list(balance.missing)
+            # Of rows like a class, not in it, a classifier is less sure than of that class's own.
+            figures["missing_classes"] = (
+                list(class_balance(class_shares(said[sure], len(self.shares)), self.shares).missing)
+                if sure.any()
+                else []
+            )
             if labels is not None:
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
-        if self.project is not None and self.train is not None:
-            fake, real = self.project(rows), self.project(self.held_out)
-            figures["copying"] = copying_test(self.train, fake, real)
-            honest = authenticity(self.train, fake, real)
-            figures["authenticity"] = honest.generated
-            figures["authenticity_held_out"] = honest.held_out
+        if self.project is not None and self.copies is not None:
+            figures |= self.copies(self.project(rows))._asdict()
         return figures
 
     def floors(self, count: int) -> dict[str, float]:

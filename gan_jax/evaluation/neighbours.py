@@ -4,6 +4,7 @@ Rows are samples, ``[n, d]``. Distances are Euclidean, in float64, by blocks of 
 its rim: where rows are duplicates of each other every figure stays defined.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from gan_jax.evaluation.rows import Rows, check_rows, nearest, squared_distances
 
 __all__ = [
     "Authenticity",
+    "Copies",
     "Manifold",
     "authenticity",
+    "copies_of",
     "copying_test",
     "expected_coverage",
     "manifold",
@@ -38,6 +41,14 @@ class Authenticity(NamedTuple):
 
     generated: float  # share in [0, 1]
     held_out: float
+
+
+class Copies(NamedTuple):
+    """What tells copies of training rows."""
+
+    copying: float  # C_T, a standard score: see `copying_test`
+    authenticity: float  # share in [0, 1]: see `authenticity`
+    authenticity_held_out: float
 
 
 def manifold(real: Rows, fake: Rows, k: int = 5) -> Manifold:
@@ -101,15 +112,35 @@ def authenticity(train: Rows, fake: Rows, held_out: Rows) -> Authenticity:
         fake: features of generated rows, ``[m, d]``.
         held_out: features of real rows not trained on, ``[h, d]``.
     """
-    rows, generated, real = check_rows(train=train, fake=fake, held_out=held_out, least=2)
+    found = copies_of(train, held_out)(fake)
+    return Authenticity(found.authenticity, found.authenticity_held_out)
 
-    def share(others: np.ndarray) -> float:
-        away, which = nearest(others, rows)
-        met, place = np.unique(which[:, 0], return_inverse=True)  # the only ones that count
-        own = nearest(rows[met], rows, 2)[0][:, 1]  # a row is its own nearest
-        return float((away[:, 0] > own[place]).mean())
 
-    return Authenticity(share(generated), share(real))
+def copies_of(train: Rows, held_out: Rows) -> Callable[[Rows], Copies]:
+    """`copying_test` and `authenticity` for one set of generated rows after another.
+
+    Held-out rows are compared with the training rows once, and each set of generated rows once for
+    both figures.
+    """
+    rows, real = check_rows(train=train, held_out=held_out, least=2)
+    own: dict[int, float] = {}  # squared distance of a training row to the next one, where asked
+
+    def share(away: np.ndarray, which: np.ndarray) -> float:
+        fresh = np.array(sorted({*which.tolist()} - own.keys()), np.int64)
+        if len(fresh):  # a row is its own nearest
+            own.update(zip(fresh.tolist(), nearest(rows[fresh], rows, 2)[0][:, 1], strict=True))
+        return float((away > np.array([own[row] for row in which.tolist()])).mean())
+
+    real_away, real_which = (found[:, 0] for found in nearest(real, rows))
+    real_share = share(real_away, real_which)
+
+    def measure(fake: Rows) -> Copies:
+        _, generated = check_rows(train=rows[:2], fake=fake, least=2)
+        away, which = (found[:, 0] for found in nearest(generated, rows))
+        score = _mann_whitney_score(np.sqrt(away), np.sqrt(real_away))
+        return Copies(score, share(away, which), real_share)
+
+    return measure
 
 
 def copying_test(train: Rows, fake: Rows, held_out: Rows, cells: int = 1, seed: int = 0) -> float:

@@ -1,33 +1,27 @@
 """From figures to a word: does this GAN work, which figures say so, and what to try.
 
-The definitions came before any threshold. Of samples alone, in this order, where a *ratio* is a
-figure over the same figure of real training rows (the anchor ``train``):
+Of samples alone, in this order, where a *ratio* is a figure over the same figure of real training
+rows (the anchor ``train``); `history` has what a run's records add:
 
 - ``memorising``: generated rows lie nearer to training rows than held-out ones do (C_T < -3), and
   the share of them that are no copies is less than three quarters of held-out rows'.
-- ``collapsed``: the total variance of generated rows is less than a quarter of the data's; or rows
-  look real (precision ratio at least 0.5) and a class has less than a tenth of its share, or the
-  coverage ratio is below 0.5 and at least 0.3 below the precision ratio.
-- ``underfitting``: precision ratio or coverage ratio below 0.75, or a Fréchet distance greater than
-  that of real rows under noise, or blurred, whichever is less.
+- ``collapsed``: rows look real (precision ratio at least 0.5 and, where there are classes, half as
+  many as of real rows are recognised as of one), and their total variance is less than a quarter of
+  the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
+  at least 0.3 below the precision ratio.
+- ``underfitting``: precision ratio or coverage ratio below 0.75, the ratio of recognised rows below
+  0.5, or a Fréchet distance greater than twice that of real rows under noise, or blurred, whichever
+  is less.
 - ``healthy``: none of these.
-
-What a run's history adds, before these:
-
-- ``diverged``: a metric of its newest record is not finite.
-- ``discriminator-won``: the samples are not healthy, and throughout the last tenth of the records
-  the real sample has the higher logit in at least 99 % of pairs while the discriminator's loss is
-  at most a tenth of what it is at equilibrium.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "diverged", "judge_run", "judge_samples"]
+__all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples"]
 
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
-VERDICTS = (*SAMPLE_VERDICTS, "discriminator-won", "diverged")
+VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "diverged")
 
 _COPYING = -3.0
 _AUTHENTIC = 0.75  # of held-out rows' share
@@ -35,8 +29,7 @@ _SPREAD = 0.25  # of the data's variance
 _HALF = 0.5
 _GOOD = 0.75
 _APART = 0.3  # between the ratios of precision and coverage
-_TOLD = 0.99  # of pairs
-_SATURATED = 0.1  # of the discriminator's loss at equilibrium
+_SPOILT = 2.0  # times the Fréchet distance of spoilt real rows
 
 Figures = Mapping[str, Any]
 
@@ -48,18 +41,27 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...]
     advice: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether the word is neither healthy nor improving."""
+        return self.verdict not in ("healthy", "improving")
+
 
 def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     """The verdict on samples alone.
 
     Args:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
-            any ``missing_classes``, ``copying``, ``authenticity``, ``authenticity_held_out``.
+            any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
+            ``authenticity_held_out``.
         anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``.
     """
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
     coverage = metrics["coverage"] / max(train["coverage"], 1e-12)
+    recognised = 1.0
+    if metrics.get("recognised") is not None:
+        recognised = metrics["recognised"] / max(train["recognised"], 1e-12)
     missing = tuple(metrics.get("missing_classes") or ())
     spoilt = {n: anchors[n]["frechet_distance"] for n in ("blurred", "noisy") if n in anchors}
     wrong = min(spoilt, key=spoilt.__getitem__)
@@ -84,9 +86,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
                 "train on more rows, for fewer steps, or with a smaller generator",
             )
     thin = metrics["spread"] < _SPREAD
-    dropped = precision >= _HALF and bool(missing)
     narrow = coverage < _HALF and precision - coverage >= _APART
-    if thin or dropped or narrow:
+    if min(precision, recognised) >= _HALF and (thin or missing or narrow):
         return Verdict(
             "collapsed",
             (
@@ -97,59 +98,14 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             "add R1 and R2 or raise their weights, use a relativistic loss, lower the learning "
             "rates, or give the discriminator several samples at once",
         )
-    if min(precision, coverage) < _GOOD or frechet > bound:
+    if min(precision, coverage) < _GOOD or recognised < _HALF or frechet > _SPOILT * bound:
+        if recognised < _HALF:
+            share, real = metrics["recognised"], train["recognised"]
+            figures = (
+                f"{share:.0%} are recognised as of a class, of real rows {real:.0%}",
+                *figures[1:],
+            )
         return Verdict(
             "underfitting", figures, "train for longer, widen the networks, or use smaller batches"
         )
     return Verdict("healthy", figures, "nothing: train on for finer detail, if at all")
-
-
-def diverged(history: Sequence[Figures]) -> Verdict | None:
-    """The verdict where a run's newest record (they come oldest first) is not finite, else None."""
-    if not history or history[-1].get("finite", True):
-        return None
-    newest = history[-1]
-    return Verdict(
-        "diverged",
-        (
-            f"the metrics of step {newest['step']:,} are not finite",
-            f"discriminator loss {_shown(newest.get('discriminator_loss'))}",
-            f"generator loss {_shown(newest.get('generator_loss'))}",
-        ),
-        "lower the learning rates, or add a penalty",
-    )
-
-
-def judge_run(
-    samples: Verdict, history: Sequence[Figures], discriminator_equilibrium: float
-) -> Verdict:
-    """The verdict on a run that did not diverge: on its samples, unless its history explains more.
-
-    Args:
-        samples: what `judge_samples` says.
-        history: records of metrics, oldest first, as in ``metrics.jsonl``.
-        discriminator_equilibrium: the discriminator's loss where it cannot tell the two apart.
-    """
-    if not history:
-        return samples
-    newest, oldest = history[-1], history[0]
-    last = history[-max(1, len(history) // 10) :]
-    told = min(record["real_above_fake"] for record in last)
-    loss = max(record["discriminator_loss"] for record in last)
-    won = told >= _TOLD and loss <= _SATURATED * discriminator_equilibrium
-    if won and samples.verdict != "healthy":
-        before, now = (record["generator_gradient_norm"] for record in (oldest, newest))
-        return Verdict(
-            "discriminator-won",
-            (
-                f"{told:.0%} of fakes are told from reals",
-                f"discriminator loss {loss:.2g}, at equilibrium {discriminator_equilibrium:.2g}",
-                f"generator gradient {now:.2g}, at the start {before:.2g}",
-            ),
-            f"lower the discriminator's learning rate, or add R1; samples are {samples.verdict}",
-        )
-    return samples
-
-
-def _shown(value: float | None) -> str:
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:.3g}"

@@ -1,0 +1,144 @@
+"""What a run's records say beyond its newest samples.
+
+Before a verdict on samples (see `verdict`), in this order:
+
+- ``diverged``: a metric of the newest record is not finite.
+- ``discriminator-won``: the samples are not healthy, and throughout the last tenth of the records
+  the real sample has the higher logit in at least 99 % of pairs while the discriminator's loss is
+  at most a tenth of what it is at equilibrium.
+
+And where samples were judged while it trained, of the second half of those evaluations, four at
+least:
+
+- ``cycling``: none is healthy; from one to the next the Fréchet distance changes by 15 % or more on
+  average (of its logarithm), and the changes cancel: from first to last it moved by less than half
+  of their sum.
+- ``improving``: the samples are underfitting, and the Fréchet distance has fallen by a fifth or
+  more from the first of them to the newest, which is the least.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gan_jax.evaluation.verdict import Verdict
+
+__all__ = ["diverged", "judge_run", "won"]
+
+_TOLD = 0.99  # of pairs
+_SATURATED = 0.1  # of the discriminator's loss at equilibrium
+_ENOUGH = 4  # evaluations
+_RESTLESS = 0.15  # mean change of the logarithm of the Fréchet distance
+_CANCELLED = 0.5  # of the sum of its changes
+_IMPROVED = 0.8
+
+Figures = Mapping[str, Any]
+
+
+def diverged(history: Sequence[Figures]) -> Verdict | None:
+    """The verdict where a run's newest record (they come oldest first) is not finite, else None."""
+    if not history or history[-1].get("finite", True):
+        return None
+    newest = history[-1]
+    return Verdict(
+        "diverged",
+        (
+            f"the metrics of step {newest['step']:,} are not finite",
+            f"discriminator loss {_shown(newest.get('discriminator_loss'))}",
+            f"generator loss {_shown(newest.get('generator_loss'))}",
+        ),
+        "lower the learning rates, or add a penalty",
+    )
+
+
+def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict | None:
+    """The verdict where the discriminator no longer errs, else None; samples may still be good.
+
+    Args:
+        history: records of metrics, oldest first, as in ``metrics.jsonl``.
+        discriminator_equilibrium: its loss where it cannot tell the two apart.
+    """
+    if not history:
+        return None
+    last = history[-max(1, len(history) // 10) :]
+    told = min(record["real_above_fake"] for record in last)
+    loss = max(record["discriminator_loss"] for record in last)
+    if told < _TOLD or loss > _SATURATED * discriminator_equilibrium:
+        return None
+    before, now = (history[place]["generator_gradient_norm"] for place in (0, -1))
+    return Verdict(
+        "discriminator-won",
+        (
+            f"{told:.0%} of fakes are told from reals",
+            f"discriminator loss {loss:.2g}, at equilibrium {discriminator_equilibrium:.2g}",
+            f"generator gradient {now:.2g}, at the start {before:.2g}",
+        ),
+        "lower the discriminator's learning rate, or add R1",
+    )
+
+
+def judge_run(
+    samples: Verdict,
+    history: Sequence[Figures],
+    evaluations: Sequence[Figures],
+    discriminator_equilibrium: float,
+) -> Verdict:
+    """The verdict on a run that did not diverge: on its samples, unless its records explain more.
+
+    Args:
+        samples: what `judge_samples` says of the newest.
+        history: records of metrics, oldest first, as in ``metrics.jsonl``.
+        evaluations: ``verdict`` and ``frechet_distance`` of samples on the way, oldest first, as in
+            ``evaluations.jsonl``.
+        discriminator_equilibrium: the discriminator's loss where it cannot tell the two apart.
+    """
+    if samples.verdict == "healthy":
+        return samples
+    found = won(history, discriminator_equilibrium)
+    if found is not None:
+        return found._replace(advice=f"{found.advice}; samples are {samples.verdict}")
+    half = evaluations[len(evaluations) // 2 :]
+    if len(half) < _ENOUGH:
+        return samples
+    distances = [record["frechet_distance"] for record in half]
+    logs = [math.log(max(distance, 1e-30)) for distance in distances]
+    steps = [abs(after - before) for before, after in itertools.pairwise(logs)]
+    travel = sum(steps)
+    restless = travel / len(steps) >= _RESTLESS
+    if (
+        restless
+        and abs(logs[-1] - logs[0]) < _CANCELLED * travel
+        and all(record["verdict"] != "healthy" for record in half)
+    ):
+        first, last = half[0]["step"], half[-1]["step"]
+        return Verdict(
+            "cycling",
+            (
+                f"from step {first:,} to {last:,} the Fréchet distance lay between "
+                f"{min(distances):.3g} and {max(distances):.3g}",
+                f"it changed by {travel / len(steps):.0%} on average between two evaluations",
+                f"from first to last it went from {distances[0]:.3g} to {distances[-1]:.3g}",
+            ),
+            "add R1 and R2, lower the learning rates or let them fall to zero, or average the "
+            f"generator; samples are {samples.verdict}",
+        )
+    if (
+        samples.verdict == "underfitting"
+        and distances[-1] == min(distances)
+        and distances[-1] <= _IMPROVED * distances[0]
+    ):
+        return Verdict(
+            "improving",
+            (
+                f"Fréchet distance {distances[0]:.3g} at step {half[0]['step']:,}, "
+                f"{distances[-1]:.3g} at step {half[-1]['step']:,}",
+                *samples.reasons[:2],
+            ),
+            "train on",
+        )
+    return samples
+
+
+def _shown(value: float | None) -> str:
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:.3g}"

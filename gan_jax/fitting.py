@@ -1,0 +1,121 @@
+"""A config and its data brought together: what the data decide, and what a run keeps to its end."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from gan_jax.config import Config
+from gan_jax.data import Dataset, Mixture, load, location
+from gan_jax.errors import InputError
+from gan_jax.runs import Run
+
+__all__ = [
+    "compiler_facts",
+    "fit_config",
+    "game_facts",
+    "load_dataset",
+    "refuse_other_game",
+    "say",
+    "steps_of",
+]
+
+# Where to stop and look, and where the data lie; all else is part of the game and stays.
+_FREE = (
+    "recipe",
+    "steps",
+    "dataset",
+    "data_dir",
+    "log_interval",
+    "picture_interval",
+    "checkpoint_interval",
+    "evaluation_interval",
+    "best_by",
+    "stop_when",
+)
+
+
+def game_facts(config: Config) -> dict[str, str]:
+    """By nested name, every value of a config that a run keeps to its end."""
+
+    def flatten(values: dict[str, Any], prefix: str) -> dict[str, str]:
+        flat: dict[str, str] = {}
+        for name, value in values.items():
+            if isinstance(value, dict):
+                flat |= flatten(value, f"{prefix}{name}.")
+            elif prefix or name not in _FREE:
+                flat[prefix + name] = repr(value)
+        return flat
+
+    return flatten(config.to_dict(), "")
+
+
+def refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) -> None:
+    """Most of these values live on in the checkpoint, where a change of the file is not seen."""
+    found = game_facts(config)
+    for name, before in (began or {}).items():
+        now = found.get(name, before)  # a field that a later version dropped says nothing
+        if before != now:
+            raise InputError(
+                f"{run.config_path}: {name} is {now}, but the run began with {before}; put that "
+                "back, or start a new run with: gan-jax train --config"
+            )
+
+
+def compiler_facts() -> dict[str, str]:
+    """What else decides about the last bits of a step."""
+    return {"jax": jax.__version__, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
+
+
+def load_dataset(config: Config, console: Console) -> Dataset:
+    """What the config names, told in a line."""
+    dataset = load(config.dataset, data_dir=config.data_dir, validation=config.validation)
+    shape = "x".join(map(str, dataset.sample_shape))
+    rows = (
+        "endless rows"
+        if isinstance(dataset.train, Mixture)
+        else f"{len(dataset.train.samples):,} rows"
+    )
+    classes = f", {dataset.classes} classes" if dataset.classes else ""
+    note = f"; {dataset.note}" if dataset.note else ""
+    say(console, f"{dataset.name}: {rows} of {shape}{classes}{note}")
+    return dataset
+
+
+def steps_of(epochs: int, config: Config, dataset: Dataset) -> int:
+    """The first step by which every row has come that many times."""
+    if isinstance(dataset.train, Mixture):
+        raise InputError(f"epochs: {dataset.name} has no end; say where to stop in steps")
+    if epochs < 1:
+        raise InputError(f"epochs: {epochs} is out of range; at least 1 is allowed")
+    return -(
+        -epochs * len(dataset.train.samples) // (config.batch_size * config.discriminator_steps)
+    )
+
+
+def fit_config(config: Config, dataset: Dataset) -> Config:
+    """The config with all that comes from the data written into it."""
+    path = location(config.dataset)
+    name = str(path.resolve()) if path else config.dataset
+    data_dir = config.data_dir or ("" if path else os.environ.get("TFDS_DATA_DIR", ""))
+    if not name.isprintable():
+        raise InputError(f"dataset: {name!a} cannot be written into a config; rename it")
+    return dataclasses.replace(
+        config,
+        # Absolute, so that the run finds its data again from another working directory.
+        dataset=name,
+        data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else "",
+        sample_shape=dataset.sample_shape,
+        classes=dataset.classes,
+        generator=dataclasses.replace(
+            config.generator, last_activation="tanh" if dataset.is_image else "identity"
+        ),
+    )
+
+
+def say(console: Console, line: str) -> None:
+    """One line, as it is."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,186 @@
+"""Which judge a data set gets: its classifier and its anchors, made once and kept in the cache."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from gan_jax.data import Dataset, Mixture, Part
+from gan_jax.environment import cache_dir
+from gan_jax.evaluation.features import Classifier, read, train_classifier, untrained
+from gan_jax.evaluation.judging import Judge, View, anchor_rows
+from gan_jax.evaluation.verdict import Verdict, judge_samples
+
+__all__ = ["FAST", "FULL", "Evaluator", "plain"]
+
+FAST, FULL = 2_000, 10_000  # samples
+_FORMAT = 2  # raise it when the classifier or an anchor comes out differently
+_SEED = 0
+
+
+class Evaluator:
+    """From samples of one kind of data to figures and a verdict, as often as one likes."""
+
+    def __init__(self, dataset: Dataset, count: int, console: Console):
+        """Looks up, or makes, what depends on the data alone.
+
+        Args:
+            dataset: what samples are compared with: its test rows.
+            count: how many samples there will be; as many test rows, if there are.
+            console: where to say what takes long.
+        """
+        self.judge, self.features = _judge(dataset, count, console)
+        self.anchors = _anchors(dataset, self.judge, count, console)
+
+    def measure(
+        self, rows: np.ndarray, labels: np.ndarray | None = None
+    ) -> tuple[dict[str, Any], Verdict]:
+        """Figures, and the verdict on the samples alone.
+
+        Args:
+            rows: images ``[n, height, width, channels]`` uint8, or ``[n, features]`` float32.
+            labels: what each was asked to be, ``[n]``, where they were asked.
+        """
+        metrics = self.judge.measure(rows, labels)
+        return metrics, judge_samples(metrics, self.anchors)
+
+
+def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
+    """The judge of so many samples against as many test rows, and what its features are."""
+    test = _pick(dataset.test, count)
+    train = None if isinstance(dataset.train, Mixture) else dataset.train.samples
+    shares = None
+    if dataset.classes and dataset.test.labels is not None:
+        known = dataset.test.labels[dataset.test.labels >= 0]
+        shares = np.bincount(known, minlength=dataset.classes) / max(1, len(known))
+    if dataset.is_image:
+        classifier, accuracy = _classifier(dataset, console)
+
+        def look(rows: np.ndarray) -> View:
+            seen = read(classifier, rows)
+            return View(seen.features, seen.probabilities if classifier.trained else None)
+
+        if classifier.trained:
+            name = f"of a classifier trained on {dataset.name}, test accuracy {accuracy:.2%}"
+        else:
+            name = "of an untrained network (the data have no labels)"
+        return Judge(look, test.samples, train, shares if classifier.trained else None), name
+    if isinstance(dataset.train, Mixture):
+        mixture = dataset.train
+
+        def look_at_modes(rows: np.ndarray) -> View:
+            away = ((rows[:, None] - mixture.centers[None]) ** 2).sum(2) / (2 * mixture.std**2)
+            weights = np.exp(-(away - away.min(1, keepdims=True)))
+            return View(rows, weights / weights.sum(1, keepdims=True))
+
+        return Judge(look_at_modes, test.samples, None, shares), "the coordinates themselves"
+    mean, deviation = dataset.test.samples.mean(0), dataset.test.samples.std(0)
+
+    def standardise(rows: np.ndarray) -> View:
+        return View((rows - mean) / np.where(deviation > 0, deviation, 1.0), None)
+
+    return Judge(standardise, test.samples, train, None), "the values themselves, standardised"
+
+
+def _anchors(
+    dataset: Dataset, judge: Judge, count: int, console: Console
+) -> dict[str, dict[str, Any]]:
+    """Figures of real rows and of spoilt ones, kept for the next time."""
+    path = _kept(dataset, f"anchors-{count}.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass
+    if isinstance(dataset.train, Mixture):
+        drawn = dataset.train.draw(jax.random.key(_SEED), count)
+        part = Part(np.asarray(drawn.samples), np.asarray(drawn.labels))
+    else:
+        part = _pick(dataset.train, count)
+    labels = part.labels if dataset.classes else None
+    anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count)}
+    for name, rows in anchor_rows(part.samples, labels).items():
+        with console.status(f"measuring real rows: {name.replace('_', ' ')} ..."):
+            anchors[name] = plain(judge.measure(rows))
+    _keep(path, json.dumps(anchors).encode())
+    return anchors
+
+
+def _classifier(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
+    """The classifier of a data set, and its accuracy on the test rows; trained once, then kept."""
+    assert isinstance(dataset.train, Part)
+    shape, labels = dataset.sample_shape, dataset.train.labels
+    if labels is None or dataset.classes < 2 or dataset.test.labels is None:
+        return untrained(shape, dataset.classes, _SEED), 0.0
+    path = _kept(dataset, "classifier.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            params = {name: jnp.asarray(file[name]) for name in file}
+            return Classifier(params, True), float(params.pop("accuracy"))
+    except (OSError, ValueError, KeyError):
+        pass
+    with console.status("") as status:
+
+        def progress(step: int, steps: int) -> None:
+            if step % 50 == 0:
+                status.update(
+                    f"training a classifier on {dataset.name}, once: {100 * step // steps}%"
+                )
+
+        classifier = train_classifier(
+            dataset.train.samples, labels, dataset.classes, seed=_SEED, progress=progress
+        )
+    said = read(classifier, dataset.test.samples).probabilities.argmax(1)
+    known = dataset.test.labels >= 0
+    accuracy = float((said == dataset.test.labels)[known].mean())
+    with tempfile.TemporaryFile() as file:
+        arrays = {name: np.asarray(value) for name, value in classifier.params.items()}
+        np.savez(file, accuracy=np.float64(accuracy), **arrays)  # pyright: ignore
+        file.seek(0)
+        _keep(path, file.read())
+    return classifier, accuracy
+
+
+def _kept(dataset: Dataset, name: str) -> Path:
+    """Where something lies that depends on nothing but the data and how it is made."""
+    digest = hashlib.sha256(f"{_FORMAT} {dataset.fingerprint}".encode())
+    for field in dataset.test:
+        if field is not None:
+            digest.update(np.ascontiguousarray(field).data)
+    return cache_dir() / "judges" / digest.hexdigest()[:32] / name
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Whole or not at all; a cache is a convenience."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(partial, path)
+    except OSError:
+        pass
+
+
+def _pick(part: Part, count: int) -> Part:
+    """So many rows at most, always the same."""
+    order = np.random.RandomState(_SEED).permutation(len(part.samples))[:count]
+    return Part(part.samples[order], None if part.labels is None else part.labels[order])
+
+
+def plain(value: Any) -> Any:
+    """Ready for JSON: NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value

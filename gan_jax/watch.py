@@ -1,0 +1,118 @@
+"""Watching a run while it trains: evaluations, alarms, and the best checkpoint so far."""
+
+from typing import Any
+
+from rich.console import Console
+
+from gan_jax.config import Config
+from gan_jax.data import Dataset
+from gan_jax.errors import InputError, lookup
+from gan_jax.evaluation.history import judge_run, won
+from gan_jax.evaluation.verdict import VERDICTS, Verdict
+from gan_jax.gan import GAN
+from gan_jax.losses import LOSSES, losses_at_equilibrium
+from gan_jax.runs import Run
+from gan_jax.sampling import sampler
+from gan_jax.state import GANState
+
+__all__ = ["BETTER", "Watch", "stop_words"]
+
+# By metric: 1 where more is better, -1 where less is.
+BETTER = {
+    "frechet_distance": -1,
+    "kernel_distance": -1,
+    "sliced_wasserstein": -1,
+    "precision": 1,
+    "recall": 1,
+    "coverage": 1,
+    "classifier_score": 1,
+    "class_total_variation": -1,
+}
+
+
+_COUNT = 2_000  # samples judged at a time
+_RECORDS = 10  # before there is any alarm
+
+
+def stop_words(config: Config) -> frozenset[str]:
+    """The verdicts that end a run.
+
+    Raises:
+        InputError: a word that is no verdict, or one that takes evaluations where there are none.
+    """
+    words = [word.strip() for word in config.stop_when.split(",") if word.strip()]
+    for word in words:
+        lookup("stop_when", word, dict.fromkeys(VERDICTS))
+        if config.evaluation_interval == 0 and word not in ("diverged", "discriminator-won"):
+            raise InputError(
+                f"stop_when: {word!r} is told from samples; say how often with evaluation_interval"
+            )
+    return frozenset(words)
+
+
+class Watch:
+    """What is known of how well a run goes."""
+
+    def __init__(self, config: Config, gan: GAN, dataset: Dataset, console: Console):
+        """Makes what judges samples, which may take minutes the first time a data set is met.
+
+        Raises:
+            InputError: a metric or verdict that there is not, or one that nothing would look for.
+        """
+        self.sign = lookup("best_by", config.best_by, BETTER)
+        self.stop_at = stop_words(config)
+        self.interval = config.evaluation_interval
+        self.best_by = config.best_by
+        self.equilibrium, _ = losses_at_equilibrium(LOSSES[config.loss])
+        self.count = min(_COUNT, len(dataset.test.samples))
+        self.evaluator = None
+        if self.interval:
+            from gan_jax.judges import Evaluator  # here, for it takes a second to load
+
+            self.evaluator = Evaluator(dataset, self.count, console)
+        self.sample = sampler(gan)
+        self.history: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
+        self.verdict: Verdict | None = None  # of the newest evaluation
+        self.alarm: Verdict | None = None  # of the records since
+
+    def open(self, run: Run) -> None:
+        """Take note of what the run has written so far."""
+        self.history, self.evaluations = run.read_metrics(), run.read_evaluations()
+
+    def record(self, numbers: dict[str, Any]) -> None:
+        """Take note of a record of metrics."""
+        self.history.append(numbers)
+        good = self.verdict is not None and self.verdict.verdict == "healthy"
+        enough = len(self.history) >= _RECORDS and numbers["finite"]
+        self.alarm = won(self.history, self.equilibrium) if enough and not good else None
+
+    def due(self, step: int) -> bool:
+        """Whether samples are to be judged at that step."""
+        return self.interval > 0 and step % self.interval == 0
+
+    def evaluate(self, run: Run, step: int, state: GANState) -> bool:
+        """Judge samples, and write down what was found; tells whether they are the best so far."""
+        assert self.evaluator is not None
+        metrics, verdict = self.evaluator.measure(self.sample(state, self.count))
+        record = {"step": step, "verdict": verdict.verdict, **metrics}
+        self.evaluations.append(record)
+        self.verdict = judge_run(verdict, self.history, self.evaluations, self.equilibrium)
+        record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
+        run.append_evaluation(record)
+        # A figure the data do not allow is None: then the newest is the best.
+        scores = [self.sign * (r[self.best_by] or 0.0) for r in self.evaluations]
+        return scores[-1] >= max(scores)
+
+    def stops(self) -> Verdict | None:
+        """The verdict that ends the run, if it was asked to end at such."""
+        for found in (self.verdict, self.alarm):
+            if found is not None and found.verdict in self.stop_at:
+                return found
+        return None
+
+    def note(self) -> str:
+        """For the live line: an alarm, or the newest verdict."""
+        if self.alarm is not None:
+            return f"alarm: {self.alarm.verdict}"
+        return "" if self.verdict is None else self.verdict.verdict

@@ -1,0 +1,139 @@
+"""Evaluations while training: they change nothing, keep the best, and end a run when asked to."""
+
+import dataclasses
+import io
+
+import jax
+import numpy as np
+import pytest
+from conftest import assert_same_bits, tiny_config
+from rich.console import Console
+
+from gan_jax.cli import main
+from gan_jax.data import load as load_data
+from gan_jax.errors import InputError
+from gan_jax.gan import from_config
+from gan_jax.runs import Run, load
+from gan_jax.sampling import sample_run
+from gan_jax.train import resume, train
+from gan_jax.watch import BETTER, Watch, stop_words
+
+CONFIG = tiny_config(
+    steps=60, log_interval=10, checkpoint_interval=25, batch_size=16, evaluation_interval=15
+)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> Run:
+    """A run on `ring`, evaluated at four of its steps."""
+    return train(CONFIG, tmp_path_factory.mktemp("runs") / "watched", console=quiet()).run
+
+
+def test_evaluations_change_nothing_else(watched, tmp_path):
+    plain = train(
+        dataclasses.replace(CONFIG, evaluation_interval=0), tmp_path / "plain", console=quiet()
+    ).run
+    assert plain.metrics_path.read_bytes() == watched.metrics_path.read_bytes()
+    assert_same_bits(load(plain.path)[1], load(watched.path)[1])
+    assert not plain.evaluations_path.exists() and not plain.best.steps()
+
+
+def test_what_is_written_down(watched):
+    records = watched.read_evaluations()
+    assert [record["step"] for record in records] == [15, 30, 45, 60]
+    for record in records:
+        assert record["verdict"] and len(record["reasons"]) == 3
+        assert record["frechet_distance"] > 0 and set(BETTER) <= record.keys()
+
+
+@pytest.mark.parametrize(("best_by", "pick"), [("frechet_distance", min), ("recall", max)])
+def test_the_best_checkpoint_is_kept(best_by, pick, tmp_path):
+    config = dataclasses.replace(CONFIG, best_by=best_by, steps=90)
+    run = train(config, tmp_path / "run", console=quiet()).run
+    scores = {record["step"]: record[best_by] for record in run.read_evaluations()}
+    assert len(set(scores.values())) > 1  # or there is nothing to choose
+    (step,) = run.best.steps()
+    assert scores[step] == pick(scores.values())
+    _, state = load(run.path, best=True)
+    shorter = train(dataclasses.replace(config, steps=step), tmp_path / "short", console=quiet())
+    assert_same_bits(state, load(shorter.run.path)[1])
+    newest = sample_run(run.path, 50)
+    assert (sample_run(run.path, 50, best=True) == newest).all() == (step == 90)
+
+
+def test_stopped_and_resumed_is_never_stopped(watched, tmp_path):
+    path = tmp_path / "run"
+    train(dataclasses.replace(CONFIG, steps=40), path, console=quiet())
+    run = resume(path, CONFIG.steps, console=quiet()).run
+    assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
+    assert run.best.steps() == watched.best.steps()
+
+
+def test_evaluations_beyond_the_checkpoint_are_cut_back(watched, tmp_path):
+    path = tmp_path / "run"
+    run = train(dataclasses.replace(CONFIG, steps=40), path, console=quiet()).run
+    run.append_evaluation({"step": 45, "verdict": "healthy"})  # then it was killed
+    resume(path, CONFIG.steps, console=quiet())
+    assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
+
+
+def test_a_run_ends_when_asked(tmp_path, capsys):
+    first = train(CONFIG, tmp_path / "all", console=quiet()).run.read_evaluations()[0]["verdict"]
+    sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "60", *sizes]
+    arguments += ["--evaluation-interval", "15", "--stop-when", "collapsed,underfitting"]
+    assert first in ("collapsed", "underfitting")
+    assert main([*arguments, "--run-dir", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().out
+    assert "stopped at step 15, as asked" in said and "verdict: " in said
+    run = Run.open(tmp_path / "run")
+    assert run.checkpoints.steps() == [15] and run.final_path.exists()
+    arguments = ["resume", str(tmp_path / "run")]
+    assert main(arguments) == 1  # and again: it is still so
+    assert Run.open(tmp_path / "run").checkpoints.steps()[-1] == 30
+
+
+def test_alarms_need_no_samples(tmp_path):
+    config = dataclasses.replace(CONFIG, evaluation_interval=0, stop_when="discriminator-won")
+    watch = Watch(config, from_config(config), load_data("ring"), quiet())
+    record = {"real_above_fake": 1.0, "discriminator_loss": 1e-3, "finite": True}
+    record |= {"generator_gradient_norm": 0.1}
+    for step in range(9):
+        watch.record({"step": step, **record})
+        assert watch.stops() is None and watch.note() == ""  # too early to tell
+    watch.record({"step": 9, **record})
+    found = watch.stops()
+    assert found is not None and watch.note() == "alarm: discriminator-won"
+    watch.record({"step": 10, **record, "real_above_fake": 0.7})
+    assert watch.stops() is None and watch.note() == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stop_when": "colapsed"}, "stop_when: 'colapsed' is not one of .*did you mean 'collapse"),
+        ({"stop_when": "collapsed", "evaluation_interval": 0}, "told from samples; say how often"),
+        ({"best_by": "beauty"}, "best_by: 'beauty' is not one of frechet_distance"),
+    ],
+)
+def test_mistakes(changes, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_may_have_spaces_between():
+    config = dataclasses.replace(CONFIG, stop_when=" diverged, collapsed,")
+    assert stop_words(config) == {"diverged", "collapsed"}
+
+
+def test_without_evaluations_there_is_no_best(tmp_path):
+    config = dataclasses.replace(CONFIG, evaluation_interval=0, steps=5)
+    run = train(config, tmp_path / "run", console=quiet()).run
+    with pytest.raises(InputError, match="no best checkpoint; a run keeps one under"):
+        load(run.path, best=True)
+    assert np.isfinite(jax.tree.leaves(load(run.path)[1].average)[0]).all()
