@@ -19,7 +19,7 @@ from gan_jax.evaluation.features import Classifier, read, train_classifier, untr
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
-__all__ = ["FAST", "FULL", "Evaluator", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _FORMAT = 2  # raise it when the classifier or an anchor comes out differently
@@ -62,7 +62,7 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         known = dataset.test.labels[dataset.test.labels >= 0]
         shares = np.bincount(known, minlength=dataset.classes) / max(1, len(known))
     if dataset.is_image:
-        classifier, accuracy = _classifier(dataset, console)
+        classifier, accuracy = classifier_of(dataset, console)
 
         def look(rows: np.ndarray) -> View:
             seen = read(classifier, rows)
@@ -113,7 +113,7 @@ def _anchors(
     return anchors
 
 
-def _classifier(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
+def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
     """The classifier of a data set, and its accuracy on the test rows; trained once, then kept."""
     assert isinstance(dataset.train, Part)
     shape, labels = dataset.sample_shape, dataset.train.labels

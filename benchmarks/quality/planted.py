@@ -1,14 +1,16 @@
 """Planted runs: healthy GANs and every way of failing, and which verdict each gets.
 
 ``python benchmarks/quality/planted.py DIR`` trains in DIR and writes one line a run to
-``planted.jsonl`` beside this file, leaving out runs that are there already; the table is printed at
-the end. The definitions of ``gan_jax.evaluation.verdict`` were fixed before the first of these.
+``planted.jsonl`` beside this file, leaving out runs that are there already; ``--again`` judges the
+runs in DIR once more without training them. Every other run of a kind is for choosing thresholds,
+the rest is for reporting how often they are right; a table of each is printed at the end.
 """
 
 import argparse
 import collections
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from gan_jax import environment
-from gan_jax.config import Config
+from gan_jax.config import Config, DecayConfig
 from gan_jax.data import Part, load
 from gan_jax.evaluate import evaluate
 from gan_jax.evaluation.verdict import VERDICTS
@@ -32,7 +34,8 @@ class Planted(NamedTuple):
     name: str
     expected: str
     config: Config
-    against: str | None = None  # None: what it was trained on
+    against: str | None  # None: what it was trained on
+    half: str  # "chosen by" or "reported"
 
 
 def planted(mnist: str, folder: Path) -> list[Planted]:
@@ -50,7 +53,8 @@ def planted(mnist: str, folder: Path) -> list[Planted]:
     kinds: dict[str, list[Planted]] = collections.defaultdict(list)
 
     def plant(expected: str, name: str, config: Config, against: str | None = None) -> None:
-        kinds[expected].append(Planted(name, expected, config, against))
+        half = ("chosen by", "reported")[len(kinds[expected]) % 2]
+        kinds[expected].append(Planted(name, expected, config, against, half))
 
     for seed in range(8):
         plant("healthy", f"gan, seed {seed}", change(base, seed=seed))
@@ -87,6 +91,12 @@ def planted(mnist: str, folder: Path) -> list[Planted]:
     for seed in (0, 1):
         tiny = change(base, (1e-6, 1e-6), steps=2_000, seed=seed)
         plant("underfitting", f"rates 1e-6, seed {seed}", tiny)
+    points = change(recipe("points"), dataset="ring", penalties={}, average_decay=0.0)
+    points = change(points, steps=6_000, decay=DecayConfig(), evaluation_interval=250)
+    for seed in range(4):
+        plant("cycling", f"points without penalties, seed {seed}", change(points, seed=seed))
+        watched = change(base, steps=800, evaluation_interval=100, seed=seed)
+        plant("improving", f"gan in its first 800 steps, seed {seed}", watched)
     for loss in ("hinge", "non_saturating", "least_squares"):
         for rate in (300.0, 1_000.0):
             exploding = change(base, (rate, rate), loss=loss, steps=1_500)
@@ -119,23 +129,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, help="where runs go; kept from one call to the next")
     parser.add_argument("--mnist", default="mnist", help="name or path of MNIST")
-    folder, mnist = parser.parse_args().folder, parser.parse_args().mnist
+    parser.add_argument("--again", action="store_true", help="judge the runs there are once more")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True, quiet=True)
+    if arguments.again:
+        RESULTS.unlink(missing_ok=True)
     records = (
         [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     )
     known = {record["name"] for record in records}
-    for number, run in enumerate(planted(mnist, folder)):
-        if run.name in known:
-            continue
+    console = Console(stderr=True, quiet=True)
+    for number, run in enumerate(planted(arguments.mnist, folder)):
         path = folder / f"run-{number}"
-        while path.exists():  # cut off the last time
-            path = path.with_name(f"{path.name}-again")
-        train(run.config, path, console=console)
+        finished = path / "finished"  # a file, written when the training is over
+        if run.name in known or (arguments.again and not finished.exists()):
+            continue
+        if not finished.exists():
+            shutil.rmtree(path, ignore_errors=True)  # cut off the last time
+            train(run.config, path, console=console)
+            finished.touch()
         report = evaluate(path, against=run.against, console=console)
         record = {
             "name": run.name,
+            "half": run.half,
             "expected": run.expected,
             "verdict": report.verdict,
             "reasons": report.reasons,
@@ -146,7 +163,9 @@ def main() -> None:
             file.write(json.dumps(record) + "\n")
         right = "" if run.expected == report.verdict else "   <-- wrong"
         print(f"{run.expected:18} {report.verdict:18} {run.name}{right}", flush=True)
-    show(records)
+    for half in ("chosen by", "reported"):
+        print(f"\n{half}:")
+        show([record for record in records if record["half"] == half])
 
 
 def show(records: list[dict[str, Any]]) -> None:

@@ -13,8 +13,8 @@ least:
 - ``cycling``: none is healthy; from one to the next the Fréchet distance changes by 15 % or more on
   average (of its logarithm), and the changes cancel: from first to last it moved by less than half
   of their sum.
-- ``improving``: the samples are underfitting, and the Fréchet distance has fallen by a fifth or
-  more from the first of them to the newest, which is the least.
+- ``improving``: the samples are neither healthy nor copies, and the Fréchet distance has fallen by
+  a tenth or more from the first of them to the newest, which is the least.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _SATURATED = 0.1  # of the discriminator's loss at equilibrium
 _ENOUGH = 4  # evaluations
 _RESTLESS = 0.15  # mean change of the logarithm of the Fréchet distance
 _CANCELLED = 0.5  # of the sum of its changes
-_IMPROVED = 0.8
+_IMPROVED = 0.9
 
 Figures = Mapping[str, Any]
 
@@ -124,7 +124,7 @@ def judge_run(
             f"generator; samples are {samples.verdict}",
         )
     if (
-        samples.verdict == "underfitting"
+        samples.verdict != "memorising"
         and distances[-1] == min(distances)
         and distances[-1] <= _IMPROVED * distances[0]
     ):
@@ -135,7 +135,7 @@ def judge_run(
                 f"{distances[-1]:.3g} at step {half[-1]['step']:,}",
                 *samples.reasons[:2],
             ),
-            "train on",
+            f"train on; samples are {samples.verdict}",
         )
     return samples
 

@@ -1,0 +1,169 @@
+"""Metrics on real digits, spoilt step by step: each has to see what it claims to see. Long."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from conftest import SHARED, needs_shared
+
+from gan_jax.data import Part, load
+from gan_jax.evaluation import features as features_module
+from gan_jax.evaluation.density import different_bins
+from gan_jax.evaluation.distances import frechet_distance, frechet_floor, kernel_distance
+from gan_jax.evaluation.features import read, train_classifier
+from gan_jax.evaluation.judging import Judge, View, anchor_rows
+from gan_jax.evaluation.verdict import judge_samples
+
+pytestmark = [pytest.mark.long, needs_shared]
+ROWS = 5_000
+RISING = ("frechet_distance", "kernel_distance", "sliced_wasserstein", "uncovered")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load(str(SHARED / "data" / "mnist"))
+    assert isinstance(data.train, Part) and data.train.labels is not None
+    return data
+
+
+@pytest.fixture(scope="module")
+def classifier(digits):
+    return train_classifier(digits.train.samples, digits.train.labels, 10)
+
+
+@pytest.fixture(scope="module")
+def judge(digits, classifier):
+    def look(rows):
+        return View(*read(classifier, rows))
+
+    shares = np.bincount(digits.test.labels, minlength=10) / len(digits.test.labels)
+    return Judge(look, digits.test.samples[:ROWS], None, shares)
+
+
+@pytest.fixture(scope="module")
+def clean(digits):
+    """Rows that nothing was done to, and none of them in the judge's set."""
+    return digits.test.samples[ROWS : 2 * ROWS]
+
+
+def measured(judge, rows):
+    figures = judge.measure(rows)
+    return figures | {"uncovered": 1.0 - figures["coverage"]}
+
+
+def noisy(rows, deviation):
+    noise = np.random.default_rng(0).normal(0.0, 255.0 * deviation, rows.shape)
+    return np.clip(np.rint(rows + noise), 0, 255).astype(np.uint8)
+
+
+def salted(rows, share):
+    return np.where(np.random.default_rng(0).random(rows.shape) < share, 255, rows).astype(np.uint8)
+
+
+def blurred(rows, width):
+    found = scipy.ndimage.gaussian_filter(rows.astype(np.float32), (0, width, width, 0))
+    return np.rint(found).astype(np.uint8)
+
+
+def test_noise_rises_step_by_step(judge, clean):
+    rungs = [clean, salted(clean, 0.01), *(noisy(clean, size) for size in (0.05, 0.1, 0.2))]
+    rungs.append(np.random.default_rng(0).integers(0, 256, clean.shape, dtype=np.uint8))
+    found = [measured(judge, rows) for rows in rungs]
+    for name in RISING:
+        # Salt and faint noise are different kinds: each has its own ladder from the clean rows.
+        for ladder in ((0, 1), (0, 2, 3, 4, 5)):
+            values = [found[rung][name] for rung in ladder]
+            assert (np.diff(values) > 0).all(), (name, values)
+
+
+def test_blur_rises_step_by_step(judge, clean):
+    rungs = [clean, *(blurred(clean, width) for width in (0.5, 1.0, 2.0))]
+    found = [measured(judge, rows) for rows in rungs]
+    for name in RISING:
+        values = [figures[name] for figures in found]
+        assert (np.diff(values) > 0).all(), (name, values)
+
+
+def test_dropped_classes_cost_recall_but_no_precision(judge, digits, clean):
+    labels = digits.test.labels[ROWS : 2 * ROWS]
+
+    def without(count):
+        kept = clean[labels < 10 - count]
+        return kept[np.arange(ROWS) % len(kept)]
+
+    found = [measured(judge, without(count)) for count in (0, 1, 3, 5)]
+    for name in (*RISING, "class_total_variation", "class_reverse_kl"):
+        values = [figures[name] for figures in found]
+        assert (np.diff(values) > 0).all(), (name, values)
+    for name in ("recall", "coverage"):
+        values = [figures[name] for figures in found]
+        assert (np.diff(values) < -0.02).all(), (name, values)
+    assert all(f["precision"] > found[0]["precision"] - 0.02 for f in found)
+    assert [f["missing_classes"] for f in found] == [[], [9], [7, 8, 9], [5, 6, 7, 8, 9]]
+
+
+def test_a_prototype_of_each_class_deceives_the_classifier_score_alone(judge, digits, clean):
+    labels = digits.test.labels[ROWS : 2 * ROWS]
+    prototypes = np.stack([clean[labels == digit][1] for digit in range(10)])
+    figures = judge.measure(np.repeat(prototypes, ROWS // 10, axis=0))
+    assert figures["classifier_score"] > 9.5  # as good as it gets
+    assert figures["coverage"] < 0.1 and figures["recall"] < 0.01
+    assert figures["frechet_distance"] > 5 * judge.measure(clean)["frechet_distance"]
+
+
+def test_memorising_is_seen_as_it_grows(digits, classifier):
+    train, held_out = digits.train.samples, digits.test.samples[:2_000]
+    fresh = digits.test.samples[2_000:4_000]
+    judge = Judge(lambda rows: View(read(classifier, rows).features, None), held_out, train, None)
+    found = []
+    for share in (0.0, 0.5, 1.0):
+        rows = fresh.copy()
+        rows[: int(share * len(rows))] = train[: int(share * len(rows))]
+        found.append(judge.measure(rows))
+    assert abs(found[0]["copying"]) < 3 and found[1]["copying"] < -3 and found[2]["copying"] < -30
+    honest = found[0]["authenticity_held_out"]
+    assert abs(found[0]["authenticity"] - honest) < 0.03
+    assert abs(found[1]["authenticity"] - honest / 2) < 0.03 and found[2]["authenticity"] == 0.0
+    shifted = np.roll(train[:2_000], 1, axis=2)
+    noise = np.random.default_rng(0).integers(0, 256, fresh.shape, dtype=np.uint8)
+    assert judge.measure(noise)["copying"] > 30 and judge.measure(noise)["authenticity"] > 0.99
+    anchors = {name: judge.measure(rows) for name, rows in anchor_rows(fresh, None).items()}
+    assert judge_samples(found[2], anchors).verdict == "memorising"
+    assert judge_samples(found[0], anchors).verdict == "healthy"
+    assert judge.measure(shifted)["copying"] > -3  # moved by a pixel, a copy is none by pixels
+
+
+def test_only_the_frechet_distance_depends_on_how_many(digits, classifier):
+    real = read(classifier, digits.test.samples).features
+    fresh = read(classifier, digits.train.samples[:10_000]).features  # not told apart from fresh
+    half = real[:5_000], real[5_000:]
+    distances, floors = [], []
+    for count in (1_000, 2_000, 5_000):
+        first, second = half[0][:count], half[1][:count]
+        distances.append(frechet_distance(first, second))
+        floors.append(frechet_floor(real, count, count))
+        kernel = kernel_distance(first, second)
+        assert abs(kernel.value) < 4 * kernel.standard_error
+    assert distances == sorted(distances, reverse=True)
+    # The two halves of MNIST's test rows are of different writers: a constant is on top.
+    assert distances[0] - distances[2] == pytest.approx(floors[0] - floors[2], rel=0.5)
+    assert frechet_distance(real, fresh) > frechet_floor(real, 10_000, 10_000)
+
+
+def test_bins_see_a_missing_digit(digits):
+    def flat(rows):
+        return rows.reshape(len(rows), -1).astype(np.float64)[:: max(1, len(rows) // 20_000)]
+
+    train = flat(digits.train.samples[:50_000])
+    kept = digits.train.labels[50_000:] != 9
+    validation = digits.train.samples[50_000:]
+    few = different_bins(train, flat(validation)).different
+    some = different_bins(train, flat(digits.test.samples)).different
+    many = different_bins(train, flat(validation[kept])).different
+    assert few <= 5 and some <= 15 and many >= few + 5
+
+
+def test_blocks_change_nothing(classifier, clean, monkeypatch):
+    whole = read(classifier, clean[:1_500])
+    monkeypatch.setattr(features_module, "_BLOCK", 64)
+    parts = read(classifier, clean[:1_500])
+    np.testing.assert_allclose(whole.features, parts.features, rtol=1e-5, atol=1e-5)
