@@ -6,13 +6,9 @@ unknown recipes, values out of range.
 
 import dataclasses
 import gc
-import os
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +18,7 @@ from gan_jax import environment
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
 from gan_jax.recipes import RECIPES, recipe
+from gan_jax.signals import stopped_at_once
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,6 +185,8 @@ def _evaluate(arguments: Sequence[str]) -> int:
         raise InputError(
             "evaluate: give a run's folder, or --samples FILE.npz and --against NAME|PATH"
         )
+    if flags.best and flags.samples is not None:
+        raise InputError("--best: cannot be given together with --samples")
     environment.prepare()
 
     from rich.console import Console
@@ -262,39 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if arguments else 2
     try:
-        with _stopped_at_once():
+        with stopped_at_once():
             run, _ = lookup("command", arguments[0], COMMANDS)
             return run(arguments[1:])
     except InputError as error:
         print(f"gan-jax: {error}", file=sys.stderr)
         return 2
-
-
-@contextmanager
-def _stopped_at_once() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the process, where a training does not catch them to save first.
-
-    Not by an exception: raised while jax is imported, or from one of its callbacks, it would be
-    lost or crash the interpreter.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        del frame
-        os.write(2, b"gan-jax: stopped\n")
-        os._exit(128 + number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {n: handler for n, handler in before.items() if callable(handler) or handler == 0}
-    for number in before:  # but not where they are ignored, as under nohup
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _usage() -> str:
@@ -375,7 +347,7 @@ def _close(outcome: "Outcome", console: "Console") -> int:
         say(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
         return 128 + outcome.signal
     config = run.read_config()
-    if outcome.stopped and outcome.verdict is not None:
+    if outcome.stopped:
         say(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
     else:
         say(f"done: {outcome.step:,} steps, all in {run.path}")
@@ -392,7 +364,7 @@ def _close(outcome: "Outcome", console: "Console") -> int:
     say(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
     if config.decay.shape == "constant" or outcome.step < config.decay.horizon:
         say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
-    return int(outcome.stopped and outcome.verdict is not None and outcome.verdict.failed)
+    return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 
 if __name__ == "__main__":

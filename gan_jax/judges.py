@@ -94,7 +94,7 @@ def _anchors(
     dataset: Dataset, judge: Judge, count: int, console: Console
 ) -> dict[str, dict[str, Any]]:
     """Figures of real rows and of spoilt ones, kept for the next time."""
-    path = _kept(dataset, f"anchors-{count}.json")
+    path = _kept(_fingerprint(dataset), f"anchors-{count}.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -119,42 +119,51 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
     shape, labels = dataset.sample_shape, dataset.train.labels
     if labels is None or dataset.classes < 2 or dataset.test.labels is None:
         return untrained(shape, dataset.classes, _SEED), 0.0
-    path = _kept(dataset, "classifier.npz")
+    path = _kept(dataset.fingerprint, "classifier.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            params = {name: jnp.asarray(file[name]) for name in file}
-            return Classifier(params, True), float(params.pop("accuracy"))
-    except (OSError, ValueError, KeyError):
-        pass
-    with console.status("") as status:
+            classifier = Classifier({name: jnp.asarray(file[name]) for name in file}, True)
+    except (OSError, ValueError):
+        with console.status("") as status:
 
-        def progress(step: int, steps: int) -> None:
-            if step % 50 == 0:
-                status.update(
-                    f"training a classifier on {dataset.name}, once: {100 * step // steps}%"
-                )
+            def progress(step: int, steps: int) -> None:
+                if step % 50 == 0:
+                    status.update(
+                        f"training a classifier on {dataset.name}, once: {100 * step // steps}%"
+                    )
 
-        classifier = train_classifier(
-            dataset.train.samples, labels, dataset.classes, seed=_SEED, progress=progress
-        )
-    said = read(classifier, dataset.test.samples).probabilities.argmax(1)
-    known = dataset.test.labels >= 0
-    accuracy = float((said == dataset.test.labels)[known].mean())
-    with tempfile.TemporaryFile() as file:
-        arrays = {name: np.asarray(value) for name, value in classifier.params.items()}
-        np.savez(file, accuracy=np.float64(accuracy), **arrays)  # pyright: ignore
-        file.seek(0)
-        _keep(path, file.read())
-    return classifier, accuracy
+            classifier = train_classifier(
+                dataset.train.samples, labels, dataset.classes, seed=_SEED, progress=progress
+            )
+        with tempfile.TemporaryFile() as file:
+            arrays = {name: np.asarray(value) for name, value in classifier.params.items()}
+            np.savez(file, **arrays)  # pyright: ignore
+            file.seek(0)
+            _keep(path, file.read())
+    path = _kept(_fingerprint(dataset), "accuracy")
+    try:
+        return classifier, float(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        said = read(classifier, dataset.test.samples).probabilities.argmax(1)
+        known = dataset.test.labels >= 0
+        accuracy = float((said == dataset.test.labels)[known].mean())
+        _keep(path, str(accuracy).encode())
+        return classifier, accuracy
 
 
-def _kept(dataset: Dataset, name: str) -> Path:
-    """Where something lies that depends on nothing but the data and how it is made."""
-    digest = hashlib.sha256(f"{_FORMAT} {dataset.fingerprint}".encode())
+def _fingerprint(dataset: Dataset) -> str:
+    """Of the rows trained on and of those compared with."""
+    digest = hashlib.sha256(dataset.fingerprint.encode())
     for field in dataset.test:
         if field is not None:
             digest.update(np.ascontiguousarray(field).data)
-    return cache_dir() / "judges" / digest.hexdigest()[:32] / name
+    return digest.hexdigest()
+
+
+def _kept(fingerprint: str, name: str) -> Path:
+    """Where something lies that depends on nothing but data and how it is made."""
+    digest = hashlib.sha256(f"{_FORMAT} {fingerprint}".encode()).hexdigest()
+    return cache_dir() / "judges" / digest[:32] / name
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM as a request that the host's loop looks at between two chunks of steps."""
+"""Ctrl-C and SIGTERM end a command, or are a request that a training looks at between chunks."""
 
+import os
 import signal
 import threading
 import time
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["caught_signals"]
+__all__ = ["caught_signals", "stopped_at_once"]
 
 # `timeout` and wrappers that forward Ctrl-C send the same request twice within milliseconds;
 # a person who means "at once" takes longer.
@@ -44,3 +45,30 @@ def caught_signals() -> Iterator[list[int]]:
         yield caught
     finally:
         restore()
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the process, where a training does not catch them to save first.
+
+    Not by an exception: raised while jax is imported, or from one of its callbacks, it would be
+    lost or crash the interpreter.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        del frame
+        os.write(2, b"gan-jax: stopped\n")
+        os._exit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: handler for n, handler in before.items() if callable(handler) or handler == 0}
+    for number in before:  # but not where they are ignored, as under nohup
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -40,7 +40,7 @@ from gan_jax.runs import Run, new_run_dir
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Samples
-from gan_jax.watch import Watch, stop_words
+from gan_jax.watch import Watch, read_wishes
 
 __all__ = ["Outcome", "resume", "train"]
 
@@ -84,7 +84,7 @@ def train(
     """
     config.validate()
     product(config.precision)  # refused before anything is loaded
-    stop_words(config)
+    read_wishes(config)
     say(console, describe_device(config.precision))
     dataset = load_dataset(config, console)
     config = fit_config(config, dataset)

@@ -1,6 +1,8 @@
 """Watching a run while it trains: evaluations, alarms, and the best checkpoint so far."""
 
-from typing import Any
+import dataclasses
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -15,7 +17,7 @@ from gan_jax.runs import Run
 from gan_jax.sampling import sampler
 from gan_jax.state import GANState
 
-__all__ = ["BETTER", "Watch", "stop_words"]
+__all__ = ["BETTER", "Watch", "read_wishes"]
 
 # By metric: 1 where more is better, -1 where less is.
 BETTER = {
@@ -29,17 +31,25 @@ BETTER = {
     "class_total_variation": -1,
 }
 
-
 _COUNT = 2_000  # samples judged at a time
 _RECORDS = 10  # before there is any alarm
 
 
-def stop_words(config: Config) -> frozenset[str]:
-    """The verdicts that end a run.
+class Wishes(NamedTuple):
+    """What a config asks of those who watch its run."""
+
+    sign: int  # of the metric that the best checkpoint is kept by, in BETTER
+    stop_at: frozenset[str]  # verdicts
+
+
+def read_wishes(config: Config) -> Wishes:
+    """Check and read ``best_by`` and ``stop_when``.
 
     Raises:
-        InputError: a word that is no verdict, or one that takes evaluations where there are none.
+        InputError: a metric or verdict that there is not, or one that takes evaluations where
+            there are none.
     """
+    sign = lookup("best_by", config.best_by, BETTER)
     words = [word.strip() for word in config.stop_when.split(",") if word.strip()]
     for word in words:
         lookup("stop_when", word, dict.fromkeys(VERDICTS))
@@ -47,7 +57,7 @@ def stop_words(config: Config) -> frozenset[str]:
             raise InputError(
                 f"stop_when: {word!r} is told from samples; say how often with evaluation_interval"
             )
-    return frozenset(words)
+    return Wishes(sign, frozenset(words))
 
 
 class Watch:
@@ -56,25 +66,38 @@ class Watch:
     def __init__(self, config: Config, gan: GAN, dataset: Dataset, console: Console):
         """Makes what judges samples, which may take minutes the first time a data set is met.
 
+        Samples are compared with the validation rows where some were set aside, else with the test
+        rows: a checkpoint chosen by these looks better on them than it is.
+
         Raises:
-            InputError: a metric or verdict that there is not, or one that nothing would look for.
+            InputError: as `read_wishes`, or a metric that these data do not allow.
         """
-        self.sign = lookup("best_by", config.best_by, BETTER)
-        self.stop_at = stop_words(config)
-        self.interval = config.evaluation_interval
-        self.best_by = config.best_by
-        self.equilibrium, _ = losses_at_equilibrium(LOSSES[config.loss])
-        self.count = min(_COUNT, len(dataset.test.samples))
+        self.sign, self.stop_at = read_wishes(config)
+        self.loss, self.interval, self.best_by = (
+            config.loss,
+            config.evaluation_interval,
+            config.best_by,
+        )
         self.evaluator = None
         if self.interval:
             from gan_jax.judges import Evaluator  # here, for it takes a second to load
 
+            if dataset.validation is not None:
+                dataset = dataclasses.replace(dataset, test=dataset.validation)
+            self.count = min(_COUNT, len(dataset.test.samples))
             self.evaluator = Evaluator(dataset, self.count, console)
+            if self.evaluator.anchors["train"][self.best_by] is None:
+                raise InputError(f"best_by: {self.best_by} needs classes; {dataset.name} has none")
         self.sample = sampler(gan)
         self.history: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
         self.verdict: Verdict | None = None  # of the newest evaluation
         self.alarm: Verdict | None = None  # of the records since
+
+    @cached_property
+    def equilibrium(self) -> float:
+        """The discriminator's loss where it cannot tell; not worth a start's time."""
+        return losses_at_equilibrium(LOSSES[self.loss])[0]
 
     def open(self, run: Run) -> None:
         """Take note of what the run has written so far."""
@@ -100,8 +123,7 @@ class Watch:
         self.verdict = judge_run(verdict, self.history, self.evaluations, self.equilibrium)
         record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
         run.append_evaluation(record)
-        # A figure the data do not allow is None: then the newest is the best.
-        scores = [self.sign * (r[self.best_by] or 0.0) for r in self.evaluations]
+        scores = [self.sign * r[self.best_by] for r in self.evaluations]
         return scores[-1] >= max(scores)
 
     def stops(self) -> Verdict | None:

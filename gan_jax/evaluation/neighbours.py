@@ -123,19 +123,19 @@ def copies_of(train: Rows, held_out: Rows) -> Callable[[Rows], Copies]:
     both figures.
     """
     rows, real = check_rows(train=train, held_out=held_out, least=2)
-    own: dict[int, float] = {}  # squared distance of a training row to the next one, where asked
+    own = np.full(len(rows), np.nan)  # squared distance of a training row to the next, once asked
 
     def share(away: np.ndarray, which: np.ndarray) -> float:
-        fresh = np.array(sorted({*which.tolist()} - own.keys()), np.int64)
-        if len(fresh):  # a row is its own nearest
-            own.update(zip(fresh.tolist(), nearest(rows[fresh], rows, 2)[0][:, 1], strict=True))
-        return float((away > np.array([own[row] for row in which.tolist()])).mean())
+        asked = np.unique(which[np.isnan(own[which])])
+        if len(asked):
+            own[asked] = nearest(rows[asked], rows, 2)[0][:, 1]  # a row is its own nearest
+        return float((away > own[which]).mean())
 
     real_away, real_which = (found[:, 0] for found in nearest(real, rows))
     real_share = share(real_away, real_which)
 
     def measure(fake: Rows) -> Copies:
-        _, generated = check_rows(train=rows[:2], fake=fake, least=2)
+        _, generated = check_rows(train=rows[:2], fake=fake, least=2)  # two tell the features
         away, which = (found[:, 0] for found in nearest(generated, rows))
         score = _mann_whitney_score(np.sqrt(away), np.sqrt(real_away))
         return Copies(score, share(away, which), real_share)

@@ -6,17 +6,17 @@ stands there, but with the rows scaled in memory instead of through a loader, wh
 are trained on this machine, one after the other, and scored by one classifier: the Fréchet distance
 of 10,000 samples to the 10,000 test rows. Only training is on the clock.
 
-``python benchmarks/quality/time_to_quality.py --mnist mnist`` (needs ``".[bench]"``).
+``python benchmarks/time_to_quality.py --mnist mnist`` (needs ``".[bench]"``).
 """
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+import record
 import torch  # pyright: ignore[reportMissingImports]
 from rich.console import Console
 from torch import nn  # pyright: ignore[reportMissingImports]
@@ -135,7 +135,7 @@ def main() -> None:
         print(f"{one}: 1/{whole / one['seconds']:.0f} of {whole:.0f} s", flush=True)
     if arguments.json:
         facts = {"train": train, "accuracy": accuracy, "tutorial": peer, "gan": found}
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+        record.write(arguments.json, facts)
 
 
 if __name__ == "__main__":

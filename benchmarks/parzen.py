@@ -6,15 +6,15 @@ the first 1,000 of the last 10,000 training rows; mean log-likelihood of the 10,
 nats, with its standard error. The same for 10,000 real training rows, and for as many centres
 that k-means finds among them, which beat them: a centre is a blurred average, nearer to everything.
 
-``python benchmarks/quality/parzen.py DIR --mnist mnist`` trains in DIR.
+``python benchmarks/parzen.py DIR --mnist mnist`` trains in DIR.
 """
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
+import record
 from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
 
@@ -74,7 +74,7 @@ def main() -> None:
         train(config, path, console=Console(quiet=True))
         judge(f"generator 100-1200-1200-784, seed {seed}", flat(sample_run(path, SAMPLES)))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        record.write(arguments.json, {"parzen": found})
 
 
 def flat(images: np.ndarray) -> np.ndarray:
