@@ -46,6 +46,12 @@ def test_a_gan_on_two_points():
     assert collapsed.best_discriminator == pytest.approx(float(2 * jsd - jnp.log(4.0)), abs=1e-3)
 
 
+def test_a_bad_answer_counts_for_nothing():
+    """A step that overshoots leaves the value where it was: the gap is never negative."""
+    found = duality_gap(lambda g, d: g**2 - d**2, 1.0, 1.0, steps=50, learning_rate=1e3)
+    assert found.best_discriminator >= 0.0 >= found.best_generator
+
+
 def test_no_steps():
     with pytest.raises(InputError, match="steps: 0 is out of range"):
         duality_gap(lambda g, d: g * d, jnp.zeros(()), jnp.zeros(()), steps=0)

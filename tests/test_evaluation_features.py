@@ -9,6 +9,7 @@ from conftest import SHARED, needs_shared, striped_images
 from gan_jax.data import Part, load
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import FEATURES, read, train_classifier, untrained
+from gan_jax.evaluation.judging import Judge, View
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (9, 7, 3), (4, 4, 1)])
@@ -73,6 +74,20 @@ def test_too_few_labels_are_refused():
     images, labels = striped_images(100, seed=0)
     with pytest.raises(InputError, match="labels: 10 rows"):
         train_classifier(images, np.where(np.arange(100) < 10, labels, -1), 2)
+
+
+def test_look_alikes_do_not_fill_a_missing_class():
+    """A fifth of the rows is likest to class 1, but unsure of it: 1 is missing all the same."""
+    draw = np.random.default_rng(0)
+    held_out = draw.normal(size=(500, 3)).astype(np.float32)
+
+    def look(rows):
+        unsure = np.arange(len(rows)) % 5 == 0
+        return View(rows, np.where(unsure[:, None], [[0.4, 0.6]], [[0.99, 0.01]]))
+
+    figures = Judge(look, held_out, None, np.array([0.5, 0.5])).measure(held_out)
+    assert figures["class_shares"] == [0.8, 0.2] and figures["recognised"] == 0.8
+    assert figures["missing_classes"] == [1]
 
 
 @pytest.mark.long

@@ -137,7 +137,7 @@ def test_memorising_is_seen_as_it_grows(digits, classifier):
 
 def test_only_the_frechet_distance_depends_on_how_many(digits, classifier):
     real = read(classifier, digits.test.samples).features
-    fresh = read(classifier, digits.train.samples[:10_000]).features  # not told apart from fresh
+    fresh = read(classifier, digits.train.samples[:10_000]).features
     half = real[::2], real[1::2]
     distances, floors = [], []
     for count in (1_000, 2_000, 5_000):

@@ -2,17 +2,20 @@
 
 import dataclasses
 import io
+import re
+import time
 
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same_bits, tiny_config
+from conftest import assert_same_bits, striped_images, tiny_config
 from rich.console import Console
 
 from gan_jax.cli import main
 from gan_jax.data import load as load_data
 from gan_jax.errors import InputError
 from gan_jax.gan import from_config
+from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, train
@@ -88,6 +91,7 @@ def test_a_run_ends_when_asked(tmp_path, capsys):
     assert main([*arguments, "--run-dir", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().out
     assert "stopped at step 15, as asked" in said and "verdict: " in said
+    assert re.search(r"step 15/60 .* (collapsed|underfitting) · ", said)  # the live line
     run = Run.open(tmp_path / "run")
     assert run.checkpoints.steps() == [15] and run.final_path.exists()
     arguments = ["resume", str(tmp_path / "run")]
@@ -122,6 +126,42 @@ def test_mistakes(changes, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_rows_judge_where_there_are_any(tmp_path):
+    images, labels = striped_images(1_500, 0)
+    # Test rows of another kind: a run judged by them would be told that classes are missing.
+    np.savez(
+        tmp_path / "data.npz",
+        images=images,
+        labels=labels,
+        test_images=np.zeros_like(images),
+        test_labels=labels,
+    )
+    config = dataclasses.replace(CONFIG, dataset=str(tmp_path / "data.npz"), validation=0.2)
+    dataset = load_data(config.dataset, validation=config.validation)
+    config = dataclasses.replace(config, sample_shape=dataset.sample_shape, classes=2)
+    watch = Watch(config, from_config(config), dataset, quiet())
+    assert watch.evaluator is not None and dataset.validation is not None
+    judged = watch.evaluator.judge.held_out
+    assert watch.count == 300 and judged.sum() == dataset.validation.samples.sum() > 0
+
+
+def test_a_metric_that_the_data_do_not_allow_is_refused(tmp_path):
+    np.savez(tmp_path / "data.npz", samples=np.random.default_rng(0).normal(size=(3_000, 2)))
+    changes = {"dataset": str(tmp_path / "data.npz"), "best_by": "class_total_variation"}
+    with pytest.raises(InputError, match="best_by: class_total_variation needs classes"):
+        train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluations_are_not_on_the_clock():
+    with Progress(quiet(), 100, 1) as progress:
+        progress.count(0)
+        time.sleep(0.2)
+        progress.skip(0.2)
+        progress.count(100)
+    assert progress.timing()["seconds"] < 0.2
 
 
 def test_words_may_have_spaces_between():
