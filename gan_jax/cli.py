@@ -55,6 +55,8 @@ class ResumeFlags:
     """Where the same data are by now, if they have moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Where tensorflow-datasets keeps them by now."""
+    stop_when: Annotated[str | None, tyro.conf.arg(metavar="WORDS")] = None
+    """The verdicts that end it from now on; '' for none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ class EvaluateFlags:
     data_dir: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
     """Where tensorflow-datasets keeps its files."""
     full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """10,000 samples, in place of 2,000."""
+    """10,000 samples, in place of 2,000; never more than there are test rows."""
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The best checkpoint by the run's evaluations, in place of the newest."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -161,8 +163,8 @@ def _resume(arguments: Sequence[str]) -> int:
 
     from gan_jax.train import resume
 
-    moved = {"dataset": flags.dataset, "data_dir": flags.data_dir}
-    return _close(resume(run_dir, flags.steps, **moved, console=console), console)
+    changes = {"dataset": flags.dataset, "data_dir": flags.data_dir, "stop_when": flags.stop_when}
+    return _close(resume(run_dir, flags.steps, **changes, console=console), console)
 
 
 def _sample(arguments: Sequence[str]) -> int:
@@ -362,7 +364,9 @@ def _close(outcome: "Outcome", console: "Console") -> int:
     say("next:")
     say(f"  does it work?      gan-jax evaluate {place}")
     say(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
-    if config.decay.shape == "constant" or outcome.step < config.decay.horizon:
+    if outcome.stopped and outcome.step < config.steps:
+        say(f"  train on           gan-jax resume {place} --stop-when ''")
+    elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
         say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
     return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 

@@ -110,8 +110,10 @@ class Config:
     picture_interval: Count = 1_000  # steps between pictures
     checkpoint_interval: Count = 5_000  # steps between checkpoints
     evaluation_interval: Annotated[int, Range(0, 10**9)] = 0  # steps between evaluations; 0 = none
-    best_by: str = "frechet_distance"  # the metric that the best checkpoint is kept by
-    stop_when: str = ""  # verdicts that end the run early, with commas between them
+    best_by: str = (
+        "frechet_distance"  # the metric of evaluations that the best checkpoint is kept by
+    )
+    stop_when: str = ""  # verdicts that end it, with commas between: collapsed,cycling,healthy, ...
 
     def validate(self) -> None:
         """Check every value.

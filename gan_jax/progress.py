@@ -50,7 +50,8 @@ class Progress:
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._interval = _LIVE_SECONDS if console.is_terminal else _PLAIN_SECONDS
         self._marked: tuple[float, int] | None = None  # when and where the clock was started
-        self._seconds = 0.0  # since then
+        self._seconds = 0.0  # of steps, since then
+        self._skipped = 0.0  # of other work, since then
         self._shown = -math.inf
         self.rate = 0.0  # steps a second since then
 
@@ -75,9 +76,10 @@ class Progress:
             self.rate = (step - self._marked[1]) / self._seconds
 
     def skip(self, seconds: float) -> None:
-        """Leave out of the rate what was spent on something else than steps."""
+        """Leave out of the rate, not of the time left, what was spent on other work than steps."""
         if self._marked is not None:
             self._marked = (self._marked[0] + seconds, self._marked[1])
+            self._skipped += seconds
 
     def timing(self) -> dict[str, float]:
         """What the clock says, for timing.jsonl."""
@@ -100,7 +102,8 @@ class Progress:
         rate = self.rate
         parts = [f"step {step:,}/{self._stop:,} {100 * step // self._stop}%"]
         if rate > 0:  # what fits into 80 columns comes first
-            parts.append(f"{_duration((self._stop - step) / rate)} left")
+            slower = 1.0 + self._skipped / self._seconds
+            parts.append(f"{_duration((self._stop - step) / rate * slower)} left")
         if note:
             parts.append(note)
         share = float(numbers["real_above_fake"])

@@ -104,6 +104,7 @@ def resume(
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
+    stop_when: str | None = None,
     console: Console,
 ) -> Outcome:
     """Go on with a run from its newest sound checkpoint, as if it had never stopped.
@@ -113,13 +114,19 @@ def resume(
         steps: the new total; what the run's config says by default.
         dataset: where the same data are by now, if they have moved.
         data_dir: where tensorflow-datasets keeps them by now.
+        stop_when: the verdicts that end it from now on; empty = none.
         console: where to report.
 
     Raises:
         InputError: no run there, nothing left to do, or the data is not what it was.
     """
     run = Run.open(run_dir)
-    changes = {"steps": steps, "dataset": dataset, "data_dir": data_dir}
+    changes = {
+        "steps": steps,
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "stop_when": stop_when,
+    }
     given = {name: value for name, value in changes.items() if value is not None}
     config = Config.from_dict(given, run.read_config())
     say(console, describe_device(config.precision))
@@ -167,6 +174,8 @@ class _Session:
         self.rows = config.batch_size * config.discriminator_steps
         if config.decay.shape != "constant" and config.steps > config.decay.horizon:
             say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
+        if config.evaluation_interval > config.steps:
+            say(console, f"no evaluation: the first is due at step {config.evaluation_interval:,}")
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)

@@ -96,7 +96,9 @@ def test_a_run_ends_when_asked(tmp_path, capsys):
     assert run.checkpoints.steps() == [15] and run.final_path.exists()
     arguments = ["resume", str(tmp_path / "run")]
     assert main(arguments) == 1  # and again: it is still so
-    assert Run.open(tmp_path / "run").checkpoints.steps()[-1] == 30
+    assert run.checkpoints.steps()[-1] == 30
+    assert "resume" in capsys.readouterr().out and main([*arguments, "--stop-when", ""]) == 0
+    assert run.checkpoints.steps()[-1] == 60
 
 
 def test_alarms_need_no_samples(tmp_path):
@@ -160,7 +162,10 @@ def test_evaluations_are_not_on_the_clock():
         progress.count(0)
         time.sleep(0.2)
         progress.skip(0.2)
-        progress.count(100)
+        progress.count(50)
+        numbers = {"real_above_fake": 0.5, "discriminator_loss": 1.0, "generator_loss": 1.0}
+        progress.rate, progress._seconds = 10.0, 0.1  # another 50 steps: 5 s, and 10 of other work
+        assert "0:15 left" in progress._line(50, numbers, "")
     assert progress.timing()["seconds"] < 0.2
 
 
