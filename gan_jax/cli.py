@@ -5,7 +5,9 @@ unknown recipes, values out of range.
 """
 
 import dataclasses
+import functools
 import gc
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -332,11 +334,11 @@ def _console() -> "Console":
 
 def _close(outcome: "Outcome", console: "Console") -> int:
     """Say how it ended, where everything is and what to run next."""
+    from gan_jax import progress
+
     run, place = outcome.run, shlex.quote(str(outcome.run.path))
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-
+    say = functools.partial(progress.say, console)
     if outcome.diverged:
         say(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
         kept = run.checkpoints.steps()
@@ -367,7 +369,8 @@ def _close(outcome: "Outcome", console: "Console") -> int:
     if outcome.stopped and outcome.step < config.steps:
         say(f"  train on           gan-jax resume {place} --stop-when ''")
     elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
-        say(f"  train on           gan-jax resume {place} --steps {2 * outcome.step}")
+        limit = math.inf if config.decay.shape == "constant" else config.decay.horizon
+        say(f"  train on           gan-jax resume {place} --steps {min(2 * outcome.step, limit)}")
     return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 

@@ -102,7 +102,7 @@ def evaluate(
     evaluator = Evaluator(dataset, len(rows), console)
     metrics, verdict = evaluator.measure(rows, labels)
     if run is not None and samples is None and not best:  # the records are of the newest
-        verdict = _with_history(verdict, Run.open(run))
+        verdict = _with_history(verdict, Run.open(run), comparable=against is None)
     seconds = round(time.perf_counter() - begun, 2)
     return Report(*verdict, metrics, evaluator.anchors, len(rows), evaluator.features, seconds)
 
@@ -131,9 +131,13 @@ def show(report: Report, console: Console) -> None:
     console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _with_history(verdict: Verdict, run: Run) -> Verdict:
+def _with_history(verdict: Verdict, run: Run, *, comparable: bool) -> Verdict:
+    """Evaluations on the way count where they are against the same data and reach to the end."""
     equilibrium, _ = losses_at_equilibrium(LOSSES[run.read_config().loss])
-    return judge_run(verdict, run.read_metrics(), run.read_evaluations(), equilibrium)
+    evaluations = run.read_evaluations()
+    if not comparable or not evaluations or evaluations[-1]["step"] != run.checkpoints.steps()[-1]:
+        evaluations = []
+    return judge_run(verdict, run.read_metrics(), evaluations, equilibrium)
 
 
 def _cell(value: Any) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, load, location
 from gan_jax.errors import InputError
+from gan_jax.progress import say
 from gan_jax.runs import Run
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "game_facts",
     "load_dataset",
     "refuse_other_game",
-    "say",
     "steps_of",
 ]
 
@@ -114,8 +114,3 @@ def fit_config(config: Config, dataset: Dataset) -> Config:
             config.generator, last_activation="tanh" if dataset.is_image else "identity"
         ),
     )
-
-
-def say(console: Console, line: str) -> None:
-    """One line, as it is."""
-    console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -77,6 +77,7 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         mixture = dataset.train
 
         def look_at_modes(rows: np.ndarray) -> View:
+            rows = rows.astype(np.float64)  # what explodes still has squares
             away = ((rows[:, None] - mixture.centers[None]) ** 2).sum(2) / (2 * mixture.std**2)
             weights = np.exp(-(away - away.min(1, keepdims=True)))
             return View(rows, weights / weights.sum(1, keepdims=True))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 import gan_jax
 
-__all__ = ["Progress", "describe_device"]
+__all__ = ["Progress", "describe_device", "say"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
@@ -33,6 +33,11 @@ def describe_device(precision: str) -> str:
         f"jax {jax.__version__}, flax {flax.__version__}, "
         f"optax {optax.__version__}"
     )
+
+
+def say(console: Console, line: str) -> None:
+    """One line, as it is."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 class Progress:

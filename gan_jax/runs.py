@@ -5,6 +5,7 @@ import math
 import os
 import platform
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -154,6 +155,9 @@ class Run:
             partial = path.with_suffix(".jsonl.part")
             partial.write_text("".join(map(_line, kept)), encoding="utf-8")
             partial.replace(path)
+        for best in self.best.steps():
+            if best > step:  # going on from here finds it again, or another
+                shutil.rmtree(self.best.folder / str(best))
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()

@@ -27,14 +27,13 @@ from gan_jax.fitting import (
     game_facts,
     load_dataset,
     refuse_other_game,
-    say,
     steps_of,
 )
 from gan_jax.gan import from_config
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.precision import product
-from gan_jax.progress import Progress, describe_device
+from gan_jax.progress import Progress, describe_device, say
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
 from gan_jax.signals import caught_signals
@@ -212,13 +211,14 @@ class _Session:
                     run.append_timing({"step": step, **progress.timing()})
                 if step % self.config.picture_interval == 0:
                     self._picture(state, run.sample_path(step))
-                if step % self.config.checkpoint_interval == 0 and finite:
-                    self._save(run.checkpoints, state)
                 if watch.due(step) and finite:
                     began = time.perf_counter()
                     if watch.evaluate(run, step, state):
                         self._save(run.best, state)
                     progress.skip(time.perf_counter() - began)
+                # After the evaluation: who goes on from this checkpoint does not repeat it.
+                if step % self.config.checkpoint_interval == 0 and finite:
+                    self._save(run.checkpoints, state)
                 halt = watch.stops()
                 if progress.due() or step == stop or halt is not None:
                     progress.show(step, numbers, watch.note())

@@ -1,9 +1,12 @@
 """Watching a run while it trains: evaluations, alarms, and the best checkpoint so far."""
 
 import dataclasses
+import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from rich.console import Console
 
 from gan_jax.config import Config
@@ -31,7 +34,6 @@ BETTER = {
     "class_total_variation": -1,
 }
 
-_COUNT = 2_000  # samples judged at a time
 _RECORDS = 10  # before there is any alarm
 
 
@@ -80,11 +82,11 @@ class Watch:
         )
         self.evaluator = None
         if self.interval:
-            from gan_jax.judges import Evaluator  # here, for it takes a second to load
+            from gan_jax.judges import FAST, Evaluator  # here, for it takes a second to load
 
             if dataset.validation is not None:
                 dataset = dataclasses.replace(dataset, test=dataset.validation)
-            self.count = min(_COUNT, len(dataset.test.samples))
+            self.count = min(FAST, len(dataset.test.samples))
             self.evaluator = Evaluator(dataset, self.count, console)
             if self.evaluator.anchors["train"][self.best_by] is None:
                 raise InputError(f"best_by: {self.best_by} needs classes; {dataset.name} has none")
@@ -106,7 +108,7 @@ class Watch:
     def record(self, numbers: dict[str, Any]) -> None:
         """Take note of a record of metrics."""
         self.history.append(numbers)
-        good = self.verdict is not None and self.verdict.verdict == "healthy"
+        good = bool(self.evaluations) and self.evaluations[-1]["verdict"] == "healthy"
         enough = len(self.history) >= _RECORDS and numbers["finite"]
         self.alarm = won(self.history, self.equilibrium) if enough and not good else None
 
@@ -117,14 +119,20 @@ class Watch:
     def evaluate(self, run: Run, step: int, state: GANState) -> bool:
         """Judge samples, and write down what was found; tells whether they are the best so far."""
         assert self.evaluator is not None
-        metrics, verdict = self.evaluator.measure(self.sample(state, self.count))
+        rows = self.sample(state, self.count)
+        leaves = (rows, *jax.tree.leaves(state.average))  # bytes are finite, whatever made them
+        if not all(np.isfinite(leaf).all() for leaf in leaves):
+            return False  # the next step's metrics will say so
+        metrics, verdict = self.evaluator.measure(rows)
         record = {"step": step, "verdict": verdict.verdict, **metrics}
         self.evaluations.append(record)
+        self.alarm = None  # the verdict has it, if it is still so
         self.verdict = judge_run(verdict, self.history, self.evaluations, self.equilibrium)
         record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
         run.append_evaluation(record)
-        scores = [self.sign * r[self.best_by] for r in self.evaluations]
-        return scores[-1] >= max(scores)
+        scores = [r[self.best_by] for r in self.evaluations]  # of what explodes: not finite
+        scores = [self.sign * s for s in scores if s is not None and math.isfinite(s)]
+        return bool(scores) and self.sign * record[self.best_by] >= max(scores)
 
     def stops(self) -> Verdict | None:
         """The verdict that ends the run, if it was asked to end at such."""

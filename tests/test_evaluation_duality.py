@@ -50,6 +50,10 @@ def test_a_bad_answer_counts_for_nothing():
     """A step that overshoots leaves the value where it was: the gap is never negative."""
     found = duality_gap(lambda g, d: g**2 - d**2, 1.0, 1.0, steps=50, learning_rate=1e3)
     assert found.best_discriminator >= 0.0 >= found.best_generator
+    overflowing = duality_gap(lambda g, d: jnp.exp(g) - jnp.exp(d), 1.0, 1.0, learning_rate=1e3)
+    assert overflowing.gap >= 0.0
+    one = duality_gap(lambda g, d: g**2 - d**2, 1.0, 1.0, steps=1, learning_rate=0.1)
+    assert one.gap > 0.3  # the only step counts
 
 
 def test_no_steps():

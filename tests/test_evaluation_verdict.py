@@ -150,5 +150,6 @@ def test_evaluations_on_the_way(samples, evaluations, word):
 
 def test_a_discriminator_that_wins_is_seen_without_samples():
     assert won([], 1.0) is None and won(History().records(), 1.4) is None
+    assert won(History(told=1.0, loss=-0.1).records(), 0.0) is None  # a critic's loss
     found = won(History(told=1.0, loss=0.1).records(), 1.4)
     assert found is not None and found.verdict == "discriminator-won" and found.failed

@@ -1,8 +1,11 @@
 """Evaluations while training: they change nothing, keep the best, and end a run when asked to."""
 
+import contextlib
 import dataclasses
 import io
+import json
 import re
+import shutil
 import time
 
 import jax
@@ -11,9 +14,12 @@ import pytest
 from conftest import assert_same_bits, striped_images, tiny_config
 from rich.console import Console
 
+from gan_jax.checkpoints import Checkpoints
 from gan_jax.cli import main
 from gan_jax.data import load as load_data
 from gan_jax.errors import InputError
+from gan_jax.evaluate import evaluate
+from gan_jax.fitting import game_facts
 from gan_jax.gan import from_config
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
@@ -99,6 +105,77 @@ def test_a_run_ends_when_asked(tmp_path, capsys):
     assert run.checkpoints.steps()[-1] == 30
     assert "resume" in capsys.readouterr().out and main([*arguments, "--stop-when", ""]) == 0
     assert run.checkpoints.steps()[-1] == 60
+
+
+def test_evaluations_are_left_out_of_the_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(Watch, "evaluate", lambda *_: time.sleep(0.6))
+    run = train(CONFIG, tmp_path / "run", console=quiet()).run
+    assert json.loads(run.timing_path.read_text().splitlines()[-1])["seconds"] < 1.8  # of 4 x 0.6
+
+
+def test_killed_between_evaluation_and_checkpoint(watched, tmp_path, monkeypatch):
+    """Whatever was written by then, going on gives the run that was never stopped."""
+    config = dataclasses.replace(CONFIG, checkpoint_interval=15)
+    whole = train(config, tmp_path / "whole", console=quiet()).run
+    save, path = Checkpoints.save, tmp_path / "run"
+    for killed_at in range(1, 9):
+
+        def saves_only_so_many(self, state, facts, left=iter(range(killed_at))):  # noqa: B008
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            save(self, state, facts)
+
+        monkeypatch.setattr(Checkpoints, "save", saves_only_so_many)
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(config, path, console=quiet())
+        monkeypatch.setattr(Checkpoints, "save", save)
+        with contextlib.suppress(InputError):  # nothing left to do
+            resume(path, console=quiet())
+        found = Run.open(path)
+        assert found.evaluations_path.read_bytes() == whole.evaluations_path.read_bytes()
+        assert found.best.steps() == whole.best.steps()
+
+
+def test_the_best_beyond_the_checkpoint_is_gone(tmp_path):
+    path = tmp_path / "run"
+    run = train(dataclasses.replace(CONFIG, steps=90), path, console=quiet()).run
+    for step in run.checkpoints.steps():
+        if step > 25:
+            shutil.rmtree(run.checkpoints.folder / str(step))
+    resume(path, 40, console=quiet())
+    assert all(step <= 40 for step in run.best.steps())
+
+
+def test_a_broken_generator_is_not_judged(tmp_path):
+    rate = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
+    config = dataclasses.replace(
+        CONFIG, loss="least_squares", generator_optimizer=rate, discriminator_optimizer=rate
+    )
+    config = dataclasses.replace(config, penalties={}, evaluation_interval=1)
+    outcome = train(config, tmp_path / "run", console=quiet())
+    assert outcome.diverged
+
+
+def test_what_is_watched_is_no_part_of_the_game():
+    assert not {"evaluation_interval", "best_by", "stop_when"} & game_facts(CONFIG).keys()
+
+
+def test_no_alarm_while_samples_are_healthy():
+    watch = Watch(CONFIG, from_config(CONFIG), load_data("ring"), quiet())
+    watch.evaluations.append({"verdict": "healthy"})
+    record = {"real_above_fake": 1.0, "discriminator_loss": 1e-3, "finite": True}
+    for step in range(20):
+        watch.record({"step": step, "generator_gradient_norm": 0.1, **record})
+    assert watch.alarm is None
+
+
+def test_the_newest_records_say_nothing_of_the_best(watched, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(watched.path, path)
+    Run.open(path).append_metrics({"step": 70, "finite": False})
+    assert evaluate(path, console=quiet()).verdict == "diverged"
+    assert evaluate(path, best=True, console=quiet()).samples == 2_000
 
 
 def test_alarms_need_no_samples(tmp_path):

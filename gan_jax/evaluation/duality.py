@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gan_jax.errors import InputError
@@ -56,8 +57,10 @@ def duality_gap(
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), found
 
-        _, values = jax.lax.scan(step, (start, optimizer.init(start)), length=steps)
-        return values.min()
+        _, values = jax.lax.scan(
+            step, (start, optimizer.init(start)), length=steps + 1
+        )  # the last looks only
+        return jnp.nanmin(values)
 
     best_discriminator = -least(lambda params: -value(generator, params), discriminator)
     best_generator = least(lambda params: value(params, discriminator), generator)

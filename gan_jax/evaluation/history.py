@@ -57,9 +57,10 @@ def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict
 
     Args:
         history: records of metrics, oldest first, as in ``metrics.jsonl``.
-        discriminator_equilibrium: its loss where it cannot tell the two apart.
+        discriminator_equilibrium: its loss where it cannot tell the two apart; where that is not
+            positive (Wasserstein), a small loss says nothing and there is no such verdict.
     """
-    if not history:
+    if not history or discriminator_equilibrium <= 0 or history[-1]["real_above_fake"] < _TOLD:
         return None
     last = history[-max(1, len(history) // 10) :]
     told = min(record["real_above_fake"] for record in last)
