@@ -73,6 +73,10 @@ class SampleFlags:
     """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed draws the same samples."""
+    label: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Of this class only; the run's generator has to be conditional."""
+    labels: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None
+    """Of these classes, one after the other; by default all, where it is conditional."""
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """From the best checkpoint by the run's evaluations, in place of the newest."""
 
@@ -172,12 +176,20 @@ def _resume(arguments: Sequence[str]) -> int:
 def _sample(arguments: Sequence[str]) -> int:
     flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
     run_dir, output = _run_dir(flags.run), flags.output.expanduser()
+    if flags.label is not None and flags.labels is not None:
+        raise InputError("--label: cannot be given together with --labels")
+    asked = None if flags.label is None else [flags.label]
+    if flags.labels is not None:
+        asked = _integers("labels", flags.labels)
     environment.prepare()
 
-    from gan_jax.sampling import check_output, sample_run, write_samples
+    from gan_jax.runs import Run
+    from gan_jax.sampling import check_output, labels_in_turn, sample_run, write_samples
 
     check_output(output, flags.count)
-    write_samples(sample_run(run_dir, flags.count, flags.seed, best=flags.best), output)
+    labels = labels_in_turn(Run.open(run_dir).read_config(), flags.count, asked)
+    samples = sample_run(run_dir, flags.count, flags.seed, labels=labels, best=flags.best)
+    write_samples(samples, output, labels)
     print(f"{flags.count:,} samples in {output}")
     return 0
 
@@ -313,6 +325,13 @@ def _penalties(arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
         except ValueError as error:
             raise InputError(f"{flag}: {value!r} is not a number") from error
     return rest, found
+
+
+def _integers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--{name}: {text!r} is not a list of integers such as 0,1,2") from error
 
 
 def _path(text: str) -> Path:

@@ -42,6 +42,7 @@ class GeneratorConfig:
     name: str = "mlp"  # which network
     latent_size: Width = 64  # standard normal numbers per sample
     categories: Annotated[int, Range(0, 65_536)] = 0  # also one of so many, as a one-hot vector
+    condition: str = "none"  # how it is told the label asked for: none or concatenate
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
     last_activation: str = "tanh"  # from the data: tanh for images, identity otherwise
@@ -56,6 +57,7 @@ class DiscriminatorConfig:
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
     center: Annotated[float, Range(-1e6, 1e6)] = 0.0  # subtracted from what it sees; black is -1
+    condition: str = "none"  # how it is told each row's label: none, concatenate or projection
     initializer: str = "uniform_fan_in"  # of weights and biases
 
 

@@ -13,7 +13,7 @@ from gan_jax.data.arrays import load_npz
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.verdict import Verdict
-from gan_jax.judges import FAST, FULL, Evaluator, plain
+from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.runs import Run
 from gan_jax.sampling import sample_run
@@ -83,8 +83,10 @@ def evaluate(
     asked = min(FULL if full else FAST, len(dataset.test.samples))
     labels = None
     if samples is None:
-        assert run is not None
-        rows = sample_run(run, asked, best=best)
+        assert run is not None and config is not None
+        if config.generator.condition != "none" and config.classes == dataset.classes:
+            labels = labels_to_ask(dataset, asked)
+        rows = sample_run(run, asked, labels=labels, best=best)
     else:
         part = load_npz(Path(samples).expanduser()).train
         rows, labels = part.samples[:asked], part.labels

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gan_jax.errors import InputError
 from gan_jax.losses import AdversarialLoss, minimax
-from gan_jax.networks import Network
+from gan_jax.networks import LOUD, Network
 from gan_jax.penalties import Penalty
 from gan_jax.types import Batch, Critic, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
@@ -62,13 +62,9 @@ def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latent
         normals = jnp.sqrt(2.0) * jax.lax.erf_inv(uniform[:, :size])
         category = ((0.5 * uniform[:, size] + 0.5) * categories).astype(jnp.int32)
         chosen = jax.nn.one_hot(category, categories, dtype=jnp.float32)
-        return jnp.concatenate([normals, _LOUD * chosen], axis=1)
+        return jnp.concatenate([normals, LOUD * chosen], axis=1)
 
     return draw
-
-
-# As loud as 16 normals together, or the category drowns among them at first.
-_LOUD = 4.0
 
 
 def make_game(

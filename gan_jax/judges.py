@@ -19,7 +19,7 @@ from gan_jax.evaluation.features import Classifier, read, train_classifier, untr
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
-__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _FORMAT = 2  # raise it when the classifier or an anchor comes out differently
@@ -89,6 +89,20 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         return View((rows - mean) / np.where(deviation > 0, deviation, 1.0), None)
 
     return Judge(standardise, test.samples, train, None), "the values themselves, standardised"
+
+
+def labels_to_ask(dataset: Dataset, count: int) -> np.ndarray | None:
+    """What a conditional generator is asked for: the labels of as many training rows, ``[count]``.
+
+    So that its classes are as frequent as those it learned from. None without labels.
+    """
+    if isinstance(dataset.train, Mixture):
+        return np.asarray(dataset.train.draw(jax.random.key(_SEED), count).labels)
+    labels = dataset.train.labels
+    if labels is None or not (labels >= 0).any():
+        return None
+    known = labels[labels >= 0]
+    return known[np.random.RandomState(_SEED).randint(len(known), size=count)]
 
 
 def _anchors(

@@ -24,6 +24,7 @@ __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
     "INITIALIZERS",
+    "LOUD",
     "Network",
     "from_linen",
     "mlp_discriminator",
@@ -41,6 +42,10 @@ class Network(NamedTuple):
 
     init: Callable[[Key], Params]
     apply: Callable[[Params, Any, Labels | None, Key], Any]
+
+
+# Of a one-hot vector among latents: as 16 normals together, or it drowns among them at first.
+LOUD = 4.0
 
 
 def uniform_fan_in(fan_in: int) -> Initializer:
@@ -97,27 +102,44 @@ class MLP(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """Latents to samples by dense layers."""
+    """Latents, and labels beside them where it is conditional, to samples by dense layers."""
 
     body: MLP
     last_activation: str
     sample_shape: tuple[int, ...]
+    classes: int  # told as a one-hot vector; 0 = none
 
-    def __call__(self, latents: Latents) -> Samples:
+    def __call__(self, latents: Latents, labels: Labels | None = None) -> Samples:
         """``[batch, latent_size] -> [batch, *sample_shape]``."""
+        if self.classes:
+            assert labels is not None
+            told = LOUD * jax.nn.one_hot(labels, self.classes)
+            latents = jnp.concatenate([latents, told], axis=1)
         flat = ACTIVATIONS[self.last_activation](self.body(latents))
         return flat.reshape(flat.shape[0], *self.sample_shape)
 
 
 class MLPDiscriminator(nn.Module):
-    """Samples to logits by dense layers."""
+    """Samples, and labels beside them where it is conditional, to logits by dense layers."""
 
     body: MLP
     center: float
+    condition: str
+    classes: int
 
-    def __call__(self, samples: Samples) -> Logits:
+    def __call__(self, samples: Samples, labels: Labels | None = None) -> Logits:
         """``[batch, *sample_shape] -> [batch]``."""
-        return self.body(samples.reshape(samples.shape[0], -1) - self.center)[:, 0]
+        flat = samples.reshape(samples.shape[0], -1) - self.center
+        if self.condition == "none":
+            return self.body(flat)[:, 0]
+        if labels is None:
+            raise InputError("discriminator: is conditional; every row needs a label")
+        told = jax.nn.one_hot(labels, self.classes)
+        if self.condition == "concatenate":
+            return self.body(jnp.concatenate([flat, told], axis=1))[:, 0]
+        # Features times a vector of all classes, and one of the row's own: both in the last layer.
+        output = self.body(flat)
+        return output[:, 0] + jnp.sum(output[:, 1:] * told, axis=1)
 
 
 def from_linen(
@@ -158,21 +180,65 @@ def from_linen(
 
 
 def mlp_generator(
-    config: GeneratorConfig, sample_shape: Sequence[int], precision: str = "float32"
+    config: GeneratorConfig,
+    sample_shape: Sequence[int],
+    precision: str = "float32",
+    classes: int = 0,
 ) -> Network:
-    """Fully-connected generator, ``[batch, latents] -> [batch, *sample_shape]``."""
+    """Fully-connected generator, ``[batch, latents] -> [batch, *sample_shape]``.
+
+    A conditional one (arXiv:1411.1784) takes labels too; given none, it draws them uniformly.
+
+    Raises:
+        InputError: an unknown name, or a condition where there are no classes.
+    """
     lookup("generator.last_activation", config.last_activation, ACTIVATIONS)
+    _check_condition("generator", config.condition, ("none", "concatenate"), classes)
     body = _body("generator", config, math.prod(sample_shape), precision)
-    module = MLPGenerator(body, config.last_activation, tuple(sample_shape))
-    return from_linen(module, (config.latent_size + config.categories,))
+    told = classes if config.condition == "concatenate" else 0
+    module = MLPGenerator(body, config.last_activation, tuple(sample_shape), told)
+    inputs = (config.latent_size + config.categories,)
+    network = from_linen(module, inputs, conditional=told > 0)
+    if not told:
+        return network
+
+    def apply(params: Params, latents: Latents, labels: Labels | None, key: Key) -> Samples:
+        if labels is None:
+            labels = jax.random.randint(key, latents.shape[:1], 0, classes)
+        return network.apply(params, latents, labels, key)
+
+    return Network(network.init, apply)
 
 
 def mlp_discriminator(
-    config: DiscriminatorConfig, sample_shape: Sequence[int], precision: str = "float32"
+    config: DiscriminatorConfig,
+    sample_shape: Sequence[int],
+    precision: str = "float32",
+    classes: int = 0,
 ) -> Network:
-    """Fully-connected discriminator, ``[batch, *sample_shape] -> [batch]``."""
-    body = _body("discriminator", config, 1, precision)
-    return from_linen(MLPDiscriminator(body, config.center), sample_shape)
+    """Fully-connected discriminator, ``[batch, *sample_shape] -> [batch]``.
+
+    A conditional one sees each row's label beside it (``concatenate``, arXiv:1411.1784), or adds
+    the product of its last features with a vector of the label's own (``projection``,
+    arXiv:1802.05637). A row labelled -1 is judged as one of no class in particular.
+
+    Raises:
+        InputError: an unknown name, or a condition where there are no classes.
+    """
+    condition = config.condition
+    _check_condition("discriminator", condition, ("none", "concatenate", "projection"), classes)
+    outputs = 1 + classes if condition == "projection" else 1
+    body = _body("discriminator", config, outputs, precision)
+    module = MLPDiscriminator(body, config.center, condition, classes)
+    return from_linen(module, sample_shape, conditional=condition != "none")
+
+
+def _check_condition(player: str, condition: str, allowed: Sequence[str], classes: int) -> None:
+    lookup(f"{player}.condition", condition, dict.fromkeys(allowed))
+    if condition != "none" and classes < 2:
+        raise InputError(
+            f"{player}.condition: {condition!r} needs data with labels of two classes or more"
+        )
 
 
 def _body(
@@ -184,9 +250,9 @@ def _body(
     return MLP((*config.widths, outputs), config.activation, config.initializer, precision)
 
 
-GENERATORS: Mapping[str, Callable[[GeneratorConfig, Sequence[int], str], Network]] = {
+GENERATORS: Mapping[str, Callable[[GeneratorConfig, Sequence[int], str, int], Network]] = {
     "mlp": mlp_generator,
 }
-DISCRIMINATORS: Mapping[str, Callable[[DiscriminatorConfig, Sequence[int], str], Network]] = {
+DISCRIMINATORS: Mapping[str, Callable[[DiscriminatorConfig, Sequence[int], str, int], Network]] = {
     "mlp": mlp_discriminator,
 }

@@ -76,11 +76,24 @@ _POINTS = dataclasses.replace(
     decay=DecayConfig(shape="linear", horizon=_GAN_STEPS),
 )
 
+_CGAN = dataclasses.replace(
+    _GAN,
+    recipe="cgan",
+    classes=10,
+    generator=dataclasses.replace(_GAN.generator, categories=0, condition="concatenate"),
+    discriminator=dataclasses.replace(_GAN.discriminator, condition="concatenate"),
+)
+
 RECIPES: Mapping[str, Recipe] = {
     "gan": Recipe(
         "the default: gradient penalties on both sides, categories among the latents, averaging",
         "Mescheder et al. 2018, arXiv:1801.04406",
         _GAN,
+    ),
+    "cgan": Recipe(
+        "both players see the labels: draw samples of the class you ask for",
+        "Mirza & Osindero 2014, arXiv:1411.1784",
+        _CGAN,
     ),
     "points": Recipe(
         "weak penalties, small networks: for narrow modes in the plane, such as those of ring",

@@ -1,18 +1,20 @@
 """Samples of a finished run, as numbers or as a picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from gan_jax.config import Config
 from gan_jax.errors import InputError
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
 from gan_jax.runs import load
 from gan_jax.state import GANState
 
-__all__ = ["check_output", "sample_run", "sampler", "write_samples"]
+__all__ = ["check_output", "labels_in_turn", "sample_run", "sampler", "write_samples"]
 
 _BLOCK = 1_000  # rows drawn at a time
 _SUFFIXES = (".npz", ".png")
@@ -20,18 +22,26 @@ _MOST_DRAWN = 10_000  # on one picture
 
 
 def sampler(gan: GAN) -> Callable[..., np.ndarray]:
-    """``(state, count, seed=0) -> samples`` of the averaged generator.
+    """``(state, count, seed=0, labels=None) -> samples`` of the averaged generator.
 
-    The first n samples under a seed are the same, however many are asked for. Images come as
-    ``[count, height, width, channels]`` uint8, others as ``[count, features]`` float32.
+    The first n samples under a seed (and the same labels) are the same, however many are asked for.
+    Images come as ``[count, height, width, channels]`` uint8, others as ``[count, features]``
+    float32. Labels, ``[count]``, are what a conditional generator is asked for; given none, it
+    draws them.
     """
-    draw = jax.jit(lambda state, key: gan.sample(state, key, _BLOCK))
+    draw = jax.jit(lambda state, key, labels: gan.sample(state, key, _BLOCK, labels))
 
-    def sample(state: GANState, count: int, seed: int = 0) -> np.ndarray:
+    def sample(
+        state: GANState, count: int, seed: int = 0, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         key = jax.random.key(seed)
 
         def block(number: int) -> np.ndarray:
-            samples = np.asarray(draw(state, jax.random.fold_in(key, number)))
+            asked = None
+            if labels is not None:
+                asked = labels[number * _BLOCK : (number + 1) * _BLOCK].astype(np.int32)
+                asked = np.pad(asked, (0, _BLOCK - len(asked)))
+            samples = np.asarray(draw(state, jax.random.fold_in(key, number), asked))
             return to_uint8(samples) if samples.ndim == 4 else samples
 
         return np.concatenate([block(number) for number in range(-(-count // _BLOCK))])[:count]
@@ -39,13 +49,52 @@ def sampler(gan: GAN) -> Callable[..., np.ndarray]:
     return sample
 
 
-def sample_run(path: str | Path, count: int, seed: int = 0, *, best: bool = False) -> np.ndarray:
+def labels_in_turn(
+    config: Config, count: int, asked: Sequence[int] | None = None
+) -> np.ndarray | None:
+    """What to ask a conditional generator for: as many of each label, one label after the other.
+
+    Args:
+        config: the run's.
+        count: how many samples there will be.
+        asked: the labels, in order; all classes by default.
+
+    Returns:
+        Labels ``[count]`` int32; None where the generator is not conditional.
+
+    Raises:
+        InputError: labels for a generator that takes none, or one that is no class.
+    """
+    if config.generator.condition == "none":
+        if asked:
+            raise InputError(
+                "labels: this generator is not conditional; train one with --recipe cgan"
+            )
+        return None
+    for label in asked or ():
+        if not 0 <= label < config.classes:
+            raise InputError(
+                f"labels: {label} is out of range; 0 to {config.classes - 1} is allowed"
+            )
+    labels = np.asarray(asked or range(config.classes), np.int32)
+    return labels[np.arange(count) * len(labels) // count]
+
+
+def sample_run(
+    path: str | Path,
+    count: int,
+    seed: int = 0,
+    *,
+    labels: np.ndarray | None = None,
+    best: bool = False,
+) -> np.ndarray:
     """Samples of a run's averaged generator.
 
     Args:
         path: the run's folder.
         count: how many.
         seed: the same seed draws the same samples.
+        labels: what to ask a conditional generator for, ``[count]``; see `labels_in_turn`.
         best: of the best checkpoint by evaluations, in place of the newest.
 
     Returns:
@@ -59,28 +108,34 @@ def sample_run(path: str | Path, count: int, seed: int = 0, *, best: bool = Fals
     if not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed} is out of range; 0 to {2**32 - 1} is allowed")
     gan, state = load(path, best=best)
-    return sampler(gan)(state, count, seed)
+    return sampler(gan)(state, count, seed, labels)
 
 
-def write_samples(samples: np.ndarray, path: Path) -> None:
+def write_samples(samples: np.ndarray, path: Path, labels: np.ndarray | None = None) -> None:
     """Write a picture (``.png``) or the numbers (``.npz``).
 
     An ``.npz`` holds ``images``, uint8, ``[n, height, width]`` where there is one channel; or
-    ``samples``, float32, for data that are no images.
+    ``samples``, float32, for data that are no images; and ``labels``, where each was asked to be
+    of a class. A picture has a row for each class, where there are as many of each.
 
     Raises:
         InputError: the folder cannot be written.
     """
+    columns = None
+    if labels is not None:
+        first, *others = np.unique(labels, return_counts=True)[1]
+        columns = int(first) if others and all(others == first) else None
     try:
         with open(path, "wb") as file:
             if path.suffix.lower() == ".png":
-                draw_samples(samples).save(file, format="PNG")
-            elif samples.ndim == 4:
-                np.savez_compressed(
-                    file, images=samples[..., 0] if samples.shape[-1] == 1 else samples
-                )
+                draw_samples(samples, columns=columns).save(file, format="PNG")
             else:
-                np.savez_compressed(file, samples=samples)
+                arrays: dict[str, Any] = {"samples": samples}
+                if samples.ndim == 4:
+                    arrays = {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
+                if labels is not None:
+                    arrays["labels"] = labels
+                np.savez_compressed(file, **arrays)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -36,6 +36,7 @@ from gan_jax.precision import product
 from gan_jax.progress import Progress, describe_device, say
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
+from gan_jax.sampling import labels_in_turn
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Samples
@@ -257,10 +258,10 @@ class _Session:
         checkpoints.save(state, facts)
 
     def _draw(self, state: GANState) -> Samples:
-        """Samples from latents that are the same at every step of the run."""
+        """Samples from latents and labels that are the same at every step of the run."""
         key = jax.random.fold_in(jax.random.key(self.config.seed), _PICTURE_FOLD)
         count = _PICTURE_IMAGES if self.dataset.is_image else _PICTURE_POINTS
-        return self.gan.sample(state, key, count)
+        return self.gan.sample(state, key, count, labels_in_turn(self.config, count))
 
     def _picture(self, state: GANState, path: Path) -> None:
         samples = np.asarray(self.draw(state))

@@ -80,14 +80,20 @@ class Watch:
             config.evaluation_interval,
             config.best_by,
         )
-        self.evaluator = None
+        self.evaluator = self.labels = None
         if self.interval:
-            from gan_jax.judges import FAST, Evaluator  # here, for it takes a second to load
+            from gan_jax.judges import (
+                FAST,
+                Evaluator,
+                labels_to_ask,
+            )  # here, for it takes a second to load
 
             if dataset.validation is not None:
                 dataset = dataclasses.replace(dataset, test=dataset.validation)
             self.count = min(FAST, len(dataset.test.samples))
             self.evaluator = Evaluator(dataset, self.count, console)
+            if config.generator.condition != "none":
+                self.labels = labels_to_ask(dataset, self.count)
             if self.evaluator.anchors["train"][self.best_by] is None:
                 raise InputError(f"best_by: {self.best_by} needs classes; {dataset.name} has none")
         self.sample = sampler(gan)
@@ -119,11 +125,11 @@ class Watch:
     def evaluate(self, run: Run, step: int, state: GANState) -> bool:
         """Judge samples, and write down what was found; tells whether they are the best so far."""
         assert self.evaluator is not None
-        rows = self.sample(state, self.count)
+        rows = self.sample(state, self.count, labels=self.labels)
         leaves = (rows, *jax.tree.leaves(state.average))  # bytes are finite, whatever made them
         if not all(np.isfinite(leaf).all() for leaf in leaves):
             return False  # the next step's metrics will say so
-        metrics, verdict = self.evaluator.measure(rows)
+        metrics, verdict = self.evaluator.measure(rows, self.labels)
         record = {"step": step, "verdict": verdict.verdict, **metrics}
         self.evaluations.append(record)
         self.alarm = None  # the verdict has it, if it is still so

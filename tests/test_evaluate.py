@@ -1,5 +1,6 @@
 """`gan-jax evaluate` from files to a verdict: planted samples of data that is learned fast."""
 
+import dataclasses
 import io
 import json
 
@@ -13,6 +14,8 @@ from gan_jax.data import load
 from gan_jax.errors import InputError
 from gan_jax.evaluate import evaluate, show
 from gan_jax.evaluation.verdict import SAMPLE_VERDICTS
+from gan_jax.recipes import recipe
+from gan_jax.train import train
 
 
 def quiet() -> Console:
@@ -128,6 +131,24 @@ def test_a_run_and_what_it_prints(tmp_path, capsys):
     assert "underfitting" in printed or "collapsed" in printed  # after twenty steps
     report = evaluate(run, console=quiet())
     assert report.samples == 2_000 and report.metrics["copying"] is None
+    assert report.metrics["label_consistency"] is None  # nothing was asked for
+
+
+def test_a_conditional_run_is_asked_for_the_labels_of_the_data(tmp_path):
+    base = recipe("points")
+    config = dataclasses.replace(
+        base,
+        dataset="ring",
+        steps=400,
+        evaluation_interval=400,
+        generator=dataclasses.replace(base.generator, condition="concatenate"),
+        discriminator=dataclasses.replace(base.discriminator, condition="concatenate"),
+    )
+    run = train(config, tmp_path / "run", console=quiet()).run
+    # 400 steps put samples about their modes, not into them; an unconditional one has no figure.
+    found = evaluate(run.path, console=quiet()).metrics["label_consistency"]
+    assert found > 0.9
+    assert run.read_evaluations()[0]["label_consistency"] == pytest.approx(found, abs=0.05)
 
 
 def test_points_from_the_truth_are_healthy(tmp_path):

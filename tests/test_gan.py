@@ -9,7 +9,7 @@ import optax
 import pytest
 from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
 
-from gan_jax.config import OptimizerConfig
+from gan_jax.config import DiscriminatorConfig, GeneratorConfig, OptimizerConfig
 from gan_jax.errors import InputError
 from gan_jax.gan import build, from_config
 from gan_jax.losses import LOSSES
@@ -39,7 +39,8 @@ def test_recipes_make_images(name, key):
     config = recipe(name)
     gan = from_config(config)
     state = jax.eval_shape(gan.init, key)
-    batch = Batch(jnp.zeros((config.batch_size, 28, 28, 1)))
+    labels = jnp.zeros(config.batch_size, jnp.int32) if config.classes else None
+    batch = Batch(jnp.zeros((config.batch_size, 28, 28, 1)), labels)
     after, _ = jax.eval_shape(gan.train_step, state, batch)
     assert after == state
     images = jax.jit(lambda key: gan.sample(gan.init(key), key, 3))(key)
@@ -316,3 +317,36 @@ def test_concept_is_the_tutorial(key):
     assert (config.generator.activation, config.generator.last_activation) == ("relu", "tanh")
     assert config.generator.initializer == config.discriminator.initializer == "uniform_fan_in"
     assert config.decay.shape == "constant" and config.average_decay == 0.0
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("condition", ["concatenate", "projection"])
+def test_right_labels_are_learned_and_shuffled_ones_are_not(condition, shuffled, key):
+    # Class 0 lies at -1, class 1 at +1, and where labels say nothing both are asked in vain.
+    generator = GeneratorConfig(latent_size=2, widths=(16,), condition="concatenate")
+    discriminator = DiscriminatorConfig(widths=(32,), condition=condition)
+    gan = tiny_gan(
+        sample_shape=(1,),
+        classes=2,
+        penalties={"r1": 0.1, "r2": 0.1},
+        generator=dataclasses.replace(generator, last_activation="identity"),
+        discriminator=discriminator,
+    )
+
+    def step(state, step_key):
+        label_key, noise_key, told_key = jax.random.split(step_key, 3)
+        labels = jax.random.randint(label_key, (64,), 0, 2)
+        noise = 0.1 * jax.random.normal(noise_key, (64,))
+        samples = (2.0 * labels - 1.0 + noise)[:, None]
+        told = jax.random.randint(told_key, (64,), 0, 2) if shuffled else labels
+        return gan.train_step(state, Batch(samples, told))[0], None
+
+    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, 1_500)))(gan.init(key))
+    labels = jnp.repeat(jnp.arange(2), 500)
+    samples = np.asarray(gan.sample(state, jax.random.key(9), 1_000, labels))[:, 0]
+    consistency = np.mean((samples > 0) == np.asarray(labels))
+    if shuffled:
+        assert abs(consistency - 0.5) < 0.15
+    else:
+        assert consistency > 0.98
+        assert abs(samples[labels == 1].mean() - 1.0) < 0.2

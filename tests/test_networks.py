@@ -10,7 +10,14 @@ import pytest
 
 from gan_jax.config import DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
-from gan_jax.networks import ACTIVATIONS, INITIALIZERS, from_linen, mlp_discriminator, mlp_generator
+from gan_jax.networks import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    LOUD,
+    from_linen,
+    mlp_discriminator,
+    mlp_generator,
+)
 
 SHAPE = (4, 5, 3)
 
@@ -155,3 +162,77 @@ def test_module_with_randomness_follows_the_key(key):
     once, again = (network.apply({}, x, None, key) for _ in range(2))
     other = network.apply({}, x, None, jax.random.key(1))
     assert (once == again).all() and (once != other).any()
+
+
+def conditional(condition: str, widths: tuple[int, ...] = (9,)):
+    config = DiscriminatorConfig(widths=widths, condition=condition, center=0.5)
+    return mlp_discriminator(config, (2,), classes=3)
+
+
+def test_a_conditional_generator_sees_the_label_beside_its_latents(key):
+    plain = mlp_generator(GeneratorConfig(latent_size=5, widths=(4,)), (2,))
+    told = GeneratorConfig(latent_size=2, widths=(4,), condition="concatenate")
+    generator = mlp_generator(told, (2,), classes=3)
+    params = generator.init(key)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, plain.init(key))
+    latents = np.array([[0.3, -1.0], [2.0, 0.1]], np.float32)
+    found = generator.apply(params, latents, jnp.array([2, 0]), key)
+    by_hand = np.concatenate([latents, LOUD * np.eye(3, dtype=np.float32)[[2, 0]]], axis=1)
+    np.testing.assert_allclose(found, plain.apply(params, by_hand, None, key), rtol=1e-6)
+
+
+def test_a_conditional_generator_draws_labels_it_is_not_given(key):
+    config = GeneratorConfig(latent_size=1, widths=(), condition="concatenate")
+    generator = mlp_generator(
+        dataclasses.replace(config, last_activation="identity"), (1,), classes=3
+    )
+    params = generator.init(key)
+    kernel = jnp.array([[0.0], [1.0], [2.0], [3.0]]) / LOUD  # the sample tells its label
+    params["body"]["Dense_0"] = {"kernel": kernel, "bias": jnp.zeros(1)}
+    drawn = np.rint(generator.apply(params, jnp.zeros((3_000, 1)), None, key)[:, 0]).astype(int)
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=4) / 3_000, [0, 1 / 3, 1 / 3, 1 / 3], atol=0.04
+    )
+
+
+def test_concatenated_labels_are_further_pixels(key):
+    discriminator = conditional("concatenate")
+    params = discriminator.init(key)
+    plain = mlp_discriminator(DiscriminatorConfig(widths=(9,)), (5,))
+    x = np.array([[0.3, -1.0], [2.0, 0.1]], np.float32)
+    by_hand = np.concatenate([x - 0.5, np.eye(3, dtype=np.float32)[[1, 0]]], axis=1)
+    found = discriminator.apply(params, x, jnp.array([1, 0]), key)
+    np.testing.assert_allclose(found, plain.apply(params, by_hand, None, key), rtol=1e-5)
+
+
+def test_projection_adds_the_product_with_the_labels_own_vector(key):
+    discriminator = conditional("projection", ())  # features are the samples themselves
+    params = discriminator.init(key)
+    kernel, bias = (np.asarray(params["body"]["Dense_0"][name]) for name in ("kernel", "bias"))
+    x = np.array([[0.3, -1.0], [2.0, 0.1]], np.float32)
+    found = discriminator.apply(params, x, jnp.array([2, 1]), key)
+    own = np.array([3, 2])  # column of each row's own class, behind that of all
+    expected = (x - 0.5) @ kernel[:, 0] + bias[0]
+    expected += np.sum((x - 0.5) * kernel[:, own].T, axis=1) + bias[own]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("condition", ["concatenate", "projection"])
+def test_a_row_without_label_is_of_no_class(condition, key):
+    discriminator = conditional(condition)
+    params = discriminator.init(key)
+    x = jnp.array([[0.3, -1.0]] * 4)
+    unknown, *known = discriminator.apply(params, x, jnp.array([-1, 0, 1, 2]), key)
+    assert len({float(unknown), *map(float, known)}) == 4
+    with pytest.raises(InputError, match="discriminator: is conditional; every row needs a label"):
+        discriminator.apply(params, x, None, key)
+
+
+@pytest.mark.parametrize(
+    ("make", "config"), [(mlp_generator, GeneratorConfig), (mlp_discriminator, DiscriminatorConfig)]
+)
+def test_conditions_that_cannot_be(make, config):
+    with pytest.raises(InputError, match="condition: 'concat' is not one of none, concatenate"):
+        make(config(condition="concat"), (2,), classes=3)
+    with pytest.raises(InputError, match="'concatenate' needs data with labels of two classes"):
+        make(config(condition="concatenate"), (2,))

@@ -20,24 +20,28 @@ def to_uint8(samples: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((np.asarray(samples) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
-def draw_samples(samples: np.ndarray, reference: np.ndarray | None = None) -> Image.Image:
+def draw_samples(
+    samples: np.ndarray, reference: np.ndarray | None = None, columns: int | None = None
+) -> Image.Image:
     """A picture of samples of any kind.
 
     Args:
         samples: images ``[n, height, width, channels]`` uint8, or points ``[n, features]``.
         reference: real points to draw underneath; unused for images.
+        columns: of a grid of images; unused for points.
     """
-    return draw_images(samples) if samples.ndim == 4 else draw_points(samples, reference)
+    return draw_images(samples, columns) if samples.ndim == 4 else draw_points(samples, reference)
 
 
-def draw_images(images: np.ndarray) -> Image.Image:
-    """A grid, row by row and as square as can be.
+def draw_images(images: np.ndarray, columns: int | None = None) -> Image.Image:
+    """A grid, row by row.
 
     Args:
         images: ``[n, height, width, channels]`` uint8, 1 or 3 channels.
+        columns: how many to a row; by default the grid is as square as can be.
     """
     count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     grid = np.full(
         (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels),

@@ -1,0 +1,132 @@
+"""Samples of a run: which labels a conditional generator is asked for, and what is written."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from gan_jax.cli import main
+from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
+from gan_jax.errors import InputError
+from gan_jax.judges import labels_to_ask
+from gan_jax.report import draw_images, to_uint8
+from gan_jax.runs import Run, load
+from gan_jax.sampling import labels_in_turn, sample_run, sampler, write_samples
+from gan_jax.train import _PICTURE_FOLD, train
+
+CONDITIONAL = Config(
+    dataset="digits",
+    steps=2,
+    generator=GeneratorConfig(latent_size=4, widths=(8,), condition="concatenate"),
+    discriminator=DiscriminatorConfig(widths=(8,), condition="concatenate"),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("conditional") / "run"
+    return train(CONDITIONAL, folder, console=Console(file=io.StringIO())).run
+
+
+def with_classes(classes: int, condition: str = "concatenate") -> Config:
+    return Config(classes=classes, generator=GeneratorConfig(condition=condition))
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "expected"),
+    [
+        (6, None, [0, 0, 1, 1, 2, 2]),
+        (4, [2, 0], [2, 2, 0, 0]),
+        (3, [1], [1, 1, 1]),
+        (2, None, [0, 1]),
+        (4, None, [0, 0, 1, 2]),
+    ],
+)
+def test_labels_in_turn(count, asked, expected):
+    labels = labels_in_turn(with_classes(3), count, asked)
+    assert labels is not None and labels.dtype == np.int32 and labels.tolist() == expected
+
+
+def test_labels_that_cannot_be_asked_for():
+    assert labels_in_turn(with_classes(3, "none"), 4) is None
+    with pytest.raises(InputError, match="labels: this generator is not conditional"):
+        labels_in_turn(with_classes(3, "none"), 4, [1])
+    for label in (-1, 3):
+        with pytest.raises(InputError, match=f"labels: {label} is out of range; 0 to 2 is allowed"):
+            labels_in_turn(with_classes(3), 4, [0, label])
+
+
+def test_labels_decide_each_row(run, monkeypatch):
+    gan, state = load(run.path)
+    monkeypatch.setattr("gan_jax.sampling._BLOCK", 4)  # three blocks, the last one not full
+    labels = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5], np.int32)
+    whole = sampler(gan)(state, 9, labels=labels)
+    other = labels.copy()
+    other[5] = 0
+    changed = (sampler(gan)(state, 9, labels=other) != whole).any(axis=(1, 2, 3))
+    assert changed.tolist() == [False] * 5 + [True] + [False] * 3
+    np.testing.assert_array_equal(sampler(gan)(state, 6, labels=labels[:6]), whole[:6])
+
+
+def test_written_with_their_labels(run, tmp_path):
+    samples = np.zeros((6, 4, 5, 1), np.uint8)
+    write_samples(samples, tmp_path / "s.npz", np.array([0, 0, 1, 1, 2, 2]))
+    with np.load(tmp_path / "s.npz") as file:
+        assert file["labels"].tolist() == [0, 0, 1, 1, 2, 2] and file["images"].shape == (6, 4, 5)
+    for labels, rows in (([0, 0, 1, 1, 2, 2], 3), ([0, 0, 0, 1, 1, 2], 2), (None, 2)):
+        write_samples(samples, tmp_path / "s.png", None if labels is None else np.array(labels))
+        with Image.open(tmp_path / "s.png") as picture:
+            columns = 6 // rows
+            shape = (columns * 6 + 1, rows * 5 + 1)
+            assert picture.width * shape[1] == picture.height * shape[0]
+
+
+def test_command(run, tmp_path, capsys):
+    def sampled(*flags: str) -> list[int]:
+        output = tmp_path / "s.npz"
+        assert main(["sample", str(run.path), "--output", str(output), *flags]) == 0
+        with np.load(output) as file:
+            return file["labels"].tolist()
+
+    assert sampled("--count", "20") == [digit for digit in range(10) for _ in range(2)]
+    assert sampled("--count", "3", "--label", "7") == [7, 7, 7]
+    assert sampled("--count", "3", "--labels", "0,1,2") == [0, 1, 2]
+    capsys.readouterr()
+    for flags, message in (
+        (["--label", "10"], "labels: 10 is out of range; 0 to 9 is allowed"),
+        (["--labels", "0,x"], "--labels: '0,x' is not a list of integers such as 0,1,2"),
+        (["--labels", "1", "--label", "1"], "--label: cannot be given together with --labels"),
+    ):
+        arguments = ["sample", str(run.path), "--count", "3", "--output", str(tmp_path / "n.npz")]
+        assert main([*arguments, *flags]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_pictures_of_a_run_have_a_class_to_a_row(run):
+    gan, state = load(run.path)
+    key = jax.random.fold_in(jax.random.key(0), _PICTURE_FOLD)
+    labels = np.repeat(np.arange(10, dtype=np.int32), 10)
+    expected = draw_images(to_uint8(np.asarray(gan.sample(state, key, 100, labels))))
+    with Image.open(run.final_path) as picture:
+        # Programs compiled apart may round apart.
+        assert np.abs(np.asarray(picture, int) - np.asarray(expected, int)).max() <= 1
+    other = draw_images(to_uint8(np.asarray(gan.sample(state, key, 100, labels[::-1]))))
+    assert np.abs(np.asarray(other, int) - np.asarray(expected, int)).max() > 1
+
+
+def test_labels_to_ask_are_as_frequent_as_in_training(run):
+    from gan_jax.data import load as load_data
+
+    dataset = load_data("digits")
+    assert dataset.train.labels is not None  # type: ignore
+    asked = labels_to_ask(dataset, 5_000)
+    assert asked is not None and asked.shape == (5_000,)
+    shares = np.bincount(dataset.train.labels, minlength=10) / len(dataset.train.labels)  # type: ignore
+    assert np.abs(np.bincount(asked, minlength=10) / 5_000 - shares).sum() / 2 < 0.03
+
+
+def test_sampling_without_labels_draws_them(run):
+    assert sample_run(run.path, 5).shape == (5, 28, 28, 1)
