@@ -94,6 +94,26 @@ def test_labels_asked_for(stripes):
     assert judged(stripes, "noise").metrics["label_consistency"] is None
 
 
+def test_what_takes_long_is_measured_of_many_samples_only(stripes, monkeypatch):
+    long = {"two_sample_accuracy", "different_bins", "classification_accuracy"}
+    assert not long & judged(stripes, "fresh").metrics.keys()
+    monkeypatch.setattr("gan_jax.judges.FAST", 400)
+    monkeypatch.setattr("gan_jax.judges._ANCHORS", -1)  # not those kept from before
+    monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
+    report = judged(stripes, "fresh")
+    assert report.metrics["classification_accuracy"] > 0.95
+    assert report.anchors["train"]["classification_accuracy"] > 0.95
+    assert report.anchors["blurred"]["classification_accuracy"] is None  # nothing was asked of it
+    assert (
+        report.metrics["two_sample_accuracy"] < 0.6 < report.anchors["noisy"]["two_sample_accuracy"]
+    )
+    assert (
+        report.metrics["different_bins"] < 0.02 < report.anchors["class_dropped"]["different_bins"]
+    )
+    assert judged(stripes, "noise").metrics["classification_accuracy"] is None
+    assert judged(stripes, "shuffled").metrics["classification_accuracy"] < 0.9
+
+
 def test_json_on_standard_output(stripes, capsys):
     data = str(stripes / "data.npz")
     assert (

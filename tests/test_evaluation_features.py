@@ -8,7 +8,13 @@ from conftest import SHARED, needs_shared, striped_images
 
 from gan_jax.data import Part, load
 from gan_jax.errors import InputError
-from gan_jax.evaluation.features import FEATURES, read, train_classifier, untrained
+from gan_jax.evaluation.features import (
+    FEATURES,
+    classification_accuracy,
+    read,
+    train_classifier,
+    untrained,
+)
 from gan_jax.evaluation.judging import Judge, View
 
 
@@ -54,6 +60,24 @@ def test_it_learns_classes_and_repeats_itself():
     again = train_classifier(images, labels, 2)
     for name, value in classifier.params.items():
         np.testing.assert_array_equal(again.params[name], value)
+
+
+def test_classification_accuracy_asks_for_class_and_variety(monkeypatch):
+    monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
+    images, labels = striped_images(600, seed=0)
+    real = striped_images(400, seed=1)
+
+    def score(rows, asked):
+        return classification_accuracy(rows, asked, *real, 2)
+
+    assert score(images, labels) > 0.98
+    assert score(images, 1 - labels) < 0.02  # the other class than asked for
+    assert abs(score(images, np.random.default_rng(0).permutation(labels)) - 0.5) < 0.25
+    first, second = images[labels == 0][0], images[labels == 1][0]
+    prototypes = np.where((labels == 0)[:, None, None, None], first, second)
+    assert score(prototypes, labels) < 0.95  # one image of each class, over and over
+    unknown = (real[0], np.where(np.arange(400) < 200, -1, real[1]))
+    assert classification_accuracy(images, labels, *unknown, 2) > 0.98
 
 
 @pytest.mark.parametrize(

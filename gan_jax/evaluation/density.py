@@ -9,7 +9,7 @@ from gan_jax.errors import InputError
 from gan_jax.evaluation.distances import Estimate
 from gan_jax.evaluation.rows import Rows, check_rows, squared_distances
 
-__all__ = ["Bins", "different_bins", "parzen_log_likelihood", "parzen_width"]
+__all__ = ["SIGMAS", "Bins", "different_bins", "parzen_log_likelihood", "parzen_width"]
 
 
 def parzen_log_likelihood(samples: Rows, rows: Rows, width: float) -> Estimate:
@@ -42,6 +42,9 @@ def parzen_width(samples: Rows, validation: Rows) -> float:
     return float(widths[int(np.argmax(likelihoods))])
 
 
+SIGMAS = 3.0  # standard errors, from which on two shares count as different
+
+
 class Bins(NamedTuple):
     """Of how many bins the two sets' shares differ."""
 
@@ -51,7 +54,7 @@ class Bins(NamedTuple):
 
 
 def different_bins(
-    real: Rows, fake: Rows, bins: int = 100, sigmas: float = 3.0, seed: int = 0
+    real: Rows, fake: Rows, bins: int = 100, sigmas: float = SIGMAS, seed: int = 0
 ) -> Bins:
     """Number of statistically different bins (NDB): cells of k-means on the real rows.
 

@@ -17,7 +17,14 @@ import optax
 from gan_jax.errors import InputError
 from gan_jax.types import Key
 
-__all__ = ["FEATURES", "Classifier", "read", "train_classifier", "untrained"]
+__all__ = [
+    "FEATURES",
+    "Classifier",
+    "classification_accuracy",
+    "read",
+    "train_classifier",
+    "untrained",
+]
 
 FEATURES = 128
 _WIDTHS = (32, 64)  # channels of the two convolutions
@@ -130,6 +137,34 @@ def read(classifier: Classifier, images: np.ndarray) -> Reading:
         np.concatenate(list(map(np.asarray, p))) for p in zip(*parts, strict=True)
     )
     return Reading(features, probabilities)
+
+
+def classification_accuracy(
+    images: np.ndarray,
+    labels: np.ndarray,
+    real_images: np.ndarray,
+    real_labels: np.ndarray,
+    classes: int,
+    *,
+    seed: int = 0,
+) -> float:
+    """Classification accuracy score: how right on real rows is who learned from generated ones.
+
+    It asks both for samples that are of the class they were asked to be, and for all of its
+    variety. arXiv:1905.10887.
+
+    Args:
+        images: generated, ``[n, height, width, channels]`` uint8.
+        labels: what each was asked to be, ``[n]``.
+        real_images: ``[m, height, width, channels]`` uint8, not trained on.
+        real_labels: ``[m]``; rows with -1 do not count.
+        classes: how many classes there are.
+        seed: of the classifier, as for `train_classifier`.
+    """
+    classifier = train_classifier(images, labels, classes, seed=seed)
+    known = np.asarray(real_labels) >= 0
+    said = read(classifier, real_images[known]).probabilities.argmax(1)
+    return float((said == np.asarray(real_labels)[known]).mean())
 
 
 def _check(images: np.ndarray) -> None:

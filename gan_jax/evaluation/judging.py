@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.ndimage
+import scipy.stats
 
 from gan_jax.evaluation.classes import (
     class_balance,
@@ -13,6 +14,7 @@ from gan_jax.evaluation.classes import (
     classifier_score,
     label_consistency,
 )
+from gan_jax.evaluation.density import SIGMAS, different_bins
 from gan_jax.evaluation.distances import (
     frechet_distance,
     frechet_floor,
@@ -20,6 +22,7 @@ from gan_jax.evaluation.distances import (
     sliced_wasserstein,
 )
 from gan_jax.evaluation.neighbours import copies_of, expected_coverage, manifold
+from gan_jax.evaluation.two_sample import two_sample_test
 
 __all__ = ["Judge", "View", "anchor_rows"]
 
@@ -44,6 +47,7 @@ class Judge:
         held_out: np.ndarray,
         train: np.ndarray | None,
         shares: np.ndarray | None,
+        learn: Callable[[np.ndarray, np.ndarray], float] | None = None,
     ):
         """Everything that is the same for all samples judged.
 
@@ -52,8 +56,10 @@ class Judge:
             held_out: real rows not trained on, ``[n, *sample_shape]``.
             train: the rows trained on, ``[m, *sample_shape]``; None where they are endless.
             shares: of the classes in the data, ``[classes]``; None without classes.
+            learn: how right on held-out rows is who learned from rows and the labels they were
+                asked to have; None without classes.
         """
-        self.look, self.held_out, self.shares = look, held_out, shares
+        self.look, self.held_out, self.shares, self.learn = look, held_out, shares, learn
         self.real = look(held_out)
         self.variance = _flat(held_out).var(0).sum()
         self.project = self.copies = None
@@ -61,12 +67,15 @@ class Judge:
             self.project, projected = _projection(train)
             self.copies = copies_of(projected, self.project(held_out))
 
-    def measure(self, rows: np.ndarray, labels: np.ndarray | None = None) -> dict[str, Any]:
+    def measure(
+        self, rows: np.ndarray, labels: np.ndarray | None = None, *, thorough: bool = False
+    ) -> dict[str, Any]:
         """Figures of generated rows, by name; None where the data allow no such figure.
 
         Args:
             rows: as the held-out ones.
             labels: what the rows were asked to be, ``[n]``, where they were asked.
+            thorough: also those figures that take long.
         """
         seen = self.look(rows)
         kernel = kernel_distance(self.real.features, seen.features)
@@ -111,7 +120,20 @@ class Judge:
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
         if self.project is not None and self.copies is not None:
             figures |= self.copies(self.project(rows))._asdict()
+        if thorough:
+            figures |= self._measure_thoroughly(seen.features, rows, labels)
         return figures
+
+    def _measure_thoroughly(
+        self, features: np.ndarray, rows: np.ndarray, labels: np.ndarray | None
+    ) -> dict[str, Any]:
+        bins = different_bins(self.real.features, features)
+        learned = None if self.learn is None or labels is None else self.learn(rows, labels)
+        return {
+            "two_sample_accuracy": two_sample_test(self.real.features, features).accuracy,
+            "different_bins": bins.different / bins.bins,
+            "classification_accuracy": learned,
+        }
 
     def floors(self, count: int) -> dict[str, float]:
         """What a perfect generator's samples, so many of them, come to on average."""
@@ -120,6 +142,8 @@ class Judge:
             "kernel_distance": 0.0,
             "density": 1.0,
             "coverage": expected_coverage(len(self.held_out), count),
+            "two_sample_accuracy": 0.5,
+            "different_bins": 2.0 * float(scipy.stats.norm.sf(SIGMAS)),
         }
 
 
