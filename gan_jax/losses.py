@@ -21,12 +21,15 @@ from gan_jax.types import Logits
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
+    "boundary_seeking",
     "hinge",
     "least_squares",
     "losses_at_equilibrium",
     "minimax",
     "non_saturating",
     "relativistic",
+    "relativistic_average",
+    "softmax",
     "wasserstein",
 ]
 
@@ -84,6 +87,34 @@ def _relativistic_generator(real_logits: Logits, fake_logits: Logits) -> jax.Arr
     return softplus(real_logits - fake_logits)
 
 
+def _relativistic_average_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    real = softplus(jnp.mean(fake_logits) - real_logits)
+    return 0.5 * (real + softplus(fake_logits - jnp.mean(real_logits)))
+
+
+def _relativistic_average_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    real = softplus(real_logits - jnp.mean(fake_logits))
+    return 0.5 * (real + softplus(jnp.mean(real_logits) - fake_logits))
+
+
+def _log_mean_exp(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    both = jnp.concatenate([real_logits, fake_logits])
+    return jax.nn.logsumexp(both) - jnp.log(jnp.float32(both.size))
+
+
+def _softmax_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return _log_mean_exp(real_logits, fake_logits) - real_logits
+
+
+def _softmax_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    return _log_mean_exp(real_logits, fake_logits) - 0.5 * (real_logits + fake_logits)
+
+
+def _boundary_seeking_generator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
+    del real_logits
+    return 0.5 * jnp.square(fake_logits)
+
+
 def losses_at_equilibrium(loss: AdversarialLoss) -> tuple[float, float]:
     """What discriminator and generator lose where the one cannot tell the other's samples."""
     unsure = jnp.full(1, loss.equilibrium)
@@ -123,6 +154,28 @@ r"""Relativistic pairing GAN (arXiv:1807.00734, arXiv:2501.05441): which of the 
 Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`.
 """
 
+relativistic_average = AdversarialLoss(
+    _relativistic_average_discriminator, _relativistic_average_generator, None
+)
+r"""Relativistic average GAN (arXiv:1807.00734): is a row more real than the others' mean?
+
+Discriminator :math:`\frac12(-\log\sigma(r - \bar f) - \log(1 - \sigma(f - \bar r)))`, bars for
+means over the batch; the generator's is the same with the players' places changed.
+"""
+
+softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator, None)
+r"""Softmax GAN (arXiv:1704.06191): a softmax over the whole batch, real rows and generated ones.
+
+With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\log Z - r`, which
+spreads all probability over the real rows, the generator :math:`\log Z - \frac12(r + f)`, which
+spreads it over all. The paper's Z is a sum; the mean only adds a constant.
+"""
+
+boundary_seeking = AdversarialLoss(
+    _cross_entropy_discriminator, _boundary_seeking_generator, jax.nn.sigmoid
+)
+r"""Boundary-seeking GAN (arXiv:1702.08431): the generator minimises :math:`\frac12 f^2`."""
+
 LOSSES: Mapping[str, AdversarialLoss] = {
     "minimax": minimax,
     "non_saturating": non_saturating,
@@ -130,4 +183,7 @@ LOSSES: Mapping[str, AdversarialLoss] = {
     "hinge": hinge,
     "wasserstein": wasserstein,
     "relativistic": relativistic,
+    "relativistic_average": relativistic_average,
+    "softmax": softmax,
+    "boundary_seeking": boundary_seeking,
 }

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gan_jax.types import Batch, Critic, Key, Samples
 
-__all__ = ["PENALTIES", "Penalty", "r1", "r2", "wgan_gp"]
+__all__ = ["PENALTIES", "Penalty", "dragan", "r1", "r2", "wgan_gp", "wgan_gp_one_sided"]
 
 
 class Penalty(NamedTuple):
@@ -43,14 +43,32 @@ def _r2(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
     return _squared_gradient_norm(critic, fake)
 
 
-def _wgan_gp(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
-    shape = (real.samples.shape[0],) + (1,) * (real.samples.ndim - 1)
-    mix = jax.random.uniform(key, shape)  # one point of the line between each pair
-    between = Batch(mix * real.samples + (1.0 - mix) * fake.samples, real.labels)
-    squared = _squared_gradient_norm(critic, between)
+def _gradient_norm(critic: Critic, batch: Batch) -> jax.Array:
+    """Per example, the norm of the critic's gradient at the samples, ``[batch]``."""
+    squared = _squared_gradient_norm(critic, batch)
     # The norm's own gradient at 0 is 0/0. A dead critic has to get 0 from it, not NaN.
-    norm = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
-    return jnp.square(jnp.where(squared > 0.0, norm, 0.0) - 1.0)
+    return jnp.where(squared > 0.0, jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0)), 0.0)
+
+
+def _between(key: Key, real: Batch, fake: Batch) -> Batch:
+    """One point of the line between each pair."""
+    mix = jax.random.uniform(key, (real.samples.shape[0],) + (1,) * (real.samples.ndim - 1))
+    return Batch(mix * real.samples + (1.0 - mix) * fake.samples, real.labels)
+
+
+def _wgan_gp(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    return jnp.square(_gradient_norm(critic, _between(key, real, fake)) - 1.0)
+
+
+def _wgan_gp_one_sided(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    return jnp.square(jax.nn.relu(_gradient_norm(critic, _between(key, real, fake)) - 1.0))
+
+
+def _dragan(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+    del fake
+    # As the paper's code: uniform noise, up to half of the deviation over the whole batch.
+    noise = 0.5 * jnp.std(real.samples) * jax.random.uniform(key, real.samples.shape)
+    return jnp.square(_gradient_norm(critic, Batch(real.samples + noise, real.labels)) - 1.0)
 
 
 r1 = Penalty(_r1, 0.5)
@@ -62,4 +80,16 @@ r"""R2 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the gener
 wgan_gp = Penalty(_wgan_gp, 1.0)
 r"""WGAN-GP (arXiv:1704.00028): :math:`\gamma (\|\nabla_x D\| - 1)^2` between real and fake."""
 
-PENALTIES: Mapping[str, Penalty] = {"r1": r1, "r2": r2, "wgan_gp": wgan_gp}
+wgan_gp_one_sided = Penalty(_wgan_gp_one_sided, 1.0)
+r"""WGAN-LP (arXiv:1709.08894): as WGAN-GP, :math:`\gamma \max(0, \|\nabla_x D\| - 1)^2`."""
+
+dragan = Penalty(_dragan, 1.0)
+r"""DRAGAN (arXiv:1705.07215): :math:`\gamma (\|\nabla_x D\| - 1)^2` about the real samples."""
+
+PENALTIES: Mapping[str, Penalty] = {
+    "r1": r1,
+    "r2": r2,
+    "wgan_gp": wgan_gp,
+    "wgan_gp_one_sided": wgan_gp_one_sided,
+    "dragan": dragan,
+}

@@ -31,7 +31,10 @@ def together(samples, labels):
     return Judgement(jnp.full(samples.shape[0], jnp.mean(samples[:, 0])), {})
 
 
-@pytest.mark.parametrize(("name", "expected"), [("r1", 25.0), ("r2", 25.0), ("wgan_gp", 16.0)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("r1", 25.0), ("r2", 25.0), ("wgan_gp", 16.0), ("wgan_gp_one_sided", 16.0), ("dragan", 16.0)],
+)
 def test_linear_critic(name, expected, key):
     # The gradient is w everywhere: ||w||^2 = 25, and (||w|| - 1)^2 = 16.
     found = PENALTIES[name].value(key, linear, REAL, FAKE)
@@ -45,6 +48,31 @@ def test_quadratic_critic(name, batch, key):
     np.testing.assert_allclose(
         PENALTIES[name].value(key, quadratic, REAL, FAKE), expected, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_one_sided", "dragan"])
+@pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
+def test_critic_of_known_lipschitz_constant(name, slope, key):
+    def critic(samples, labels):
+        return Judgement(samples @ WEIGHTS * (slope / 5.0), {})
+
+    expected = 0.0 if name == "wgan_gp_one_sided" and slope < 1 else (slope - 1.0) ** 2
+    np.testing.assert_allclose(
+        PENALTIES[name].value(key, critic, REAL, FAKE), expected, rtol=1e-5, atol=1e-12
+    )
+
+
+def test_dragan_looks_about_the_real_rows(key):
+    # With the gradient x the norm is that of the point looked at: real rows (2, 0) and (0, 2)
+    # deviate by 1 over the batch, so each coordinate gains between 0 and 1/2.
+    def identity(samples, labels):
+        return Judgement(0.5 * jnp.sum(jnp.square(samples), axis=1), {})
+
+    real = Batch(jnp.tile(jnp.array([[2.0, 0.0], [0.0, 2.0]]), (200, 1)))
+    point = 1.0 + jnp.sqrt(PENALTIES["dragan"].value(key, identity, real, FAKE))
+    assert point.min() >= 2.0 and point.max() <= np.hypot(2.5, 0.5) + 1e-6
+    assert point.min() < 2.05 and point.max() > 2.45
+    assert len(np.unique(point)) > 200
 
 
 def test_gradient_penalty_looks_between_the_pair(key):
@@ -72,7 +100,7 @@ def test_gradient_is_finite_where_the_norm_is_zero(name, key):
 
     value_at, gradient = jax.value_and_grad(value)(1.0)
     assert np.isfinite([value_at, gradient]).all()
-    assert value_at == (3.0 if name == "wgan_gp" else 0.0)
+    assert value_at == (3.0 if name in ("wgan_gp", "dragan") else 0.0)
 
 
 @pytest.mark.parametrize("name", ["r1", "r2"])
@@ -88,4 +116,6 @@ def test_factors_are_the_papers():
         "r1": 0.5,
         "r2": 0.5,
         "wgan_gp": 1.0,
+        "wgan_gp_one_sided": 1.0,
+        "dragan": 1.0,
     }
