@@ -45,6 +45,7 @@ class GeneratorConfig:
     condition: str = "none"  # how it is told the label asked for: none or concatenate
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
+    normalization: str = "none"  # of hidden layers: none, layer or spectral
     last_activation: str = "tanh"  # from the data: tanh for images, identity otherwise
     initializer: str = "uniform_fan_in"  # of weights and biases
 
@@ -56,8 +57,12 @@ class DiscriminatorConfig:
     name: str = "mlp"  # which network
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers
+    normalization: str = "none"  # of hidden layers: none, layer or spectral
     center: Annotated[float, Range(-1e6, 1e6)] = 0.0  # subtracted from what it sees; black is -1
     condition: str = "none"  # how it is told each row's label: none, concatenate or projection
+    head: str = "none"  # what else it tells: none, classes, semi_supervised or codes
+    codes: Annotated[int, Range(0, 65_536)] = 2  # normals among the latents, told by head codes
+    minibatch_deviation: bool = False  # whether it sees how much the batch deviates
     initializer: str = "uniform_fan_in"  # of weights and biases
 
 

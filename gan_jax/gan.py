@@ -134,12 +134,8 @@ def from_config(config: Config) -> GAN:
     generator = lookup("generator.name", config.generator.name, GENERATORS)
     discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
     return build(
-        generator=generator(
-            config.generator, config.sample_shape, config.precision, config.classes
-        ),
-        discriminator=discriminator(
-            config.discriminator, config.sample_shape, config.precision, config.classes
-        ),
+        generator=generator(config),
+        discriminator=discriminator(config),
         loss=lookup("loss", config.loss, LOSSES),
         generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
         discriminator_optimizer=make_optimizer(

@@ -8,18 +8,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import DiscriminatorConfig, GeneratorConfig
+from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
 from gan_jax.networks import (
     ACTIVATIONS,
+    DISCRIMINATORS,
+    GENERATORS,
     INITIALIZERS,
     LOUD,
     from_linen,
-    mlp_discriminator,
-    mlp_generator,
+    spectral_norm,
 )
+from gan_jax.networks import mlp_discriminator as discriminator_of
+from gan_jax.networks import mlp_generator as generator_of
 
 SHAPE = (4, 5, 3)
+
+
+def mlp_generator(config: GeneratorConfig, shape=SHAPE, classes: int = 0):
+    return generator_of(Config(generator=config, sample_shape=shape, classes=classes))
+
+
+def mlp_discriminator(config: DiscriminatorConfig, shape=SHAPE, classes: int = 0):
+    return discriminator_of(Config(discriminator=config, sample_shape=shape, classes=classes))
 
 
 def leaves_by_name(params):
@@ -236,3 +247,157 @@ def test_conditions_that_cannot_be(make, config):
         make(config(condition="concat"), (2,), classes=3)
     with pytest.raises(InputError, match="'concatenate' needs data with labels of two classes"):
         make(config(condition="concatenate"), (2,))
+
+
+@pytest.mark.parametrize("shape", [(784, 256), (16, 64), (256, 1), (1, 7)])
+def test_spectral_norm_against_singular_values(shape, key):
+    kernel = jax.random.normal(key, shape)
+    largest = np.linalg.svd(kernel, compute_uv=False)[0]
+    found = float(spectral_norm(kernel))
+    assert 0.9 * largest < found < largest * (1 + 1e-5)  # from below, by ten iterations
+    # Where the largest stands out, as in a trained layer, they are there.
+    singled = kernel + 5.0 * largest * jnp.ones(shape) / np.sqrt(np.prod(shape))
+    largest = np.linalg.svd(singled, compute_uv=False)[0]
+    np.testing.assert_allclose(spectral_norm(singled), largest, rtol=1e-5)
+
+
+def test_gradient_of_the_spectral_norm(key):
+    # That of the largest singular value is the outer product of its two vectors.
+    kernel = jax.random.normal(key, (6, 4)) + 2.0
+    left, _, right = np.linalg.svd(kernel)
+    expected = np.outer(left[:, 0], right[0])
+    np.testing.assert_allclose(jax.grad(spectral_norm)(kernel), expected, atol=1e-4)
+
+
+def test_spectral_normalisation_bounds_the_slope(key):
+    config = DiscriminatorConfig(widths=(32, 32), activation="relu", normalization="spectral")
+    discriminator = mlp_discriminator(config, (5,))
+    params = jax.tree.map(lambda leaf: 30.0 * leaf, discriminator.init(key))
+    x = jax.random.normal(key, (64, 5))
+    slope = jax.grad(lambda x: jnp.sum(discriminator.apply(params, x, None, key)))(x)
+    assert np.linalg.norm(slope, axis=1).max() < 1.2  # 1, but for ten iterations' error
+    plain = mlp_discriminator(dataclasses.replace(config, normalization="none"), (5,))
+    params = jax.tree.map(lambda leaf: 30.0 * leaf, plain.init(key))
+    slope = jax.grad(lambda x: jnp.sum(plain.apply(params, x, None, key)))(x)
+    assert np.linalg.norm(slope, axis=1).max() > 10.0
+
+
+def test_layer_normalisation(key):
+    config = GeneratorConfig(
+        latent_size=3,
+        widths=(64,),
+        activation="identity",
+        last_activation="identity",
+        normalization="layer",
+    )
+    generator = mlp_generator(config, (4,))
+    params = generator.init(key)
+    # The last layer sees what has mean 0 and variance 1, whatever the latents' size.
+    small, large = (generator.apply(params, scale * jnp.eye(3), None, key) for scale in (1e2, 1e4))
+    np.testing.assert_allclose(small, large, rtol=2e-2, atol=2e-2)
+    last = params["body"]["Dense_1"]
+    last["kernel"] = jnp.ones_like(last["kernel"])
+    found = generator.apply(params, jnp.eye(3), None, key)
+    np.testing.assert_allclose(found, jnp.broadcast_to(last["bias"], (3, 4)), atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [GENERATORS, DISCRIMINATORS])
+def test_residual_blocks_that_add_nothing_are_not_there(make, key):
+    player = "generator" if make is GENERATORS else "discriminator"
+    config = {"generator": GeneratorConfig, "discriminator": DiscriminatorConfig}[player]
+    deep = Config(sample_shape=(2,), **{player: config(widths=(8, 5, 6))})  # pyright: ignore
+    flat = Config(sample_shape=(2,), **{player: config(widths=(8,))})  # pyright: ignore
+    residual, plain = make["residual_mlp"](deep), make["mlp"](flat)
+    params = residual.init(key)
+    body = params["body"]
+    shapes = [body[f"Dense_{index}"]["kernel"].shape for index in range(6)]
+    assert shapes[1:5] == [(8, 5), (5, 8), (8, 6), (6, 8)]
+    for index in (2, 4):  # the second layers of both blocks
+        body[f"Dense_{index}"] = jax.tree.map(jnp.zeros_like, body[f"Dense_{index}"])
+    without = {"body": {"Dense_0": body["Dense_0"], "Dense_1": body["Dense_5"]}}
+    inputs = jax.random.normal(key, (3, shapes[0][0]))
+    np.testing.assert_allclose(
+        residual.apply(params, inputs, None, key), plain.apply(without, inputs, None, key)
+    )
+    body["Dense_2"] = jax.tree.map(jnp.ones_like, body["Dense_2"])
+    moved = residual.apply(params, inputs, None, key)
+    assert np.abs(moved - plain.apply(without, inputs, None, key)).max() > 1e-3
+
+
+def with_head(head: str, **changes):
+    config = DiscriminatorConfig(widths=(), head=head, **changes)
+    generator = GeneratorConfig(latent_size=4, categories=2)
+    return discriminator_of(
+        Config(discriminator=config, generator=generator, sample_shape=(2,), classes=3)
+    )
+
+
+X = np.array([[0.3, -1.0], [2.0, 0.1]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("head", "condition", "slices"),
+    [
+        ("classes", "none", {"classes": slice(1, 4)}),
+        ("classes", "projection", {"classes": slice(4, 7)}),
+        ("codes", "none", {"category": slice(1, 3), "codes": slice(3, 6)}),
+    ],
+)
+def test_heads_are_further_outputs(head, condition, slices, key):
+    discriminator = with_head(head, codes=3, condition=condition)
+    params = discriminator.init(key)
+    layer = params["body"]["Dense_0"]
+    output = X @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])[None]
+    labels = jnp.array([-1, -1])
+    judgement = discriminator.apply(params, X, labels, key)
+    np.testing.assert_allclose(judgement.logits, output[:, 0], rtol=1e-5)
+    assert judgement.heads.keys() == slices.keys()
+    for name, where in slices.items():
+        np.testing.assert_allclose(judgement.heads[name], output[:, where], rtol=1e-5)
+
+
+def test_semi_supervised_probability_is_that_of_any_class(key):
+    # Softmax over the classes' logits and a fake's, 0: D(x) = 1 - its probability.
+    discriminator = with_head("semi_supervised")
+    judgement = discriminator.apply(discriminator.init(key), X, None, key)
+    assert judgement.logits.shape == (2,) and judgement.heads["classes"].shape == (2, 3)
+    with_fake = jnp.concatenate([judgement.heads["classes"], jnp.zeros((2, 1))], axis=1)
+    np.testing.assert_allclose(
+        jax.nn.sigmoid(judgement.logits), 1.0 - jax.nn.softmax(with_fake)[:, 3], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head": "class"}, "discriminator.head: 'class' is not one of none, classes"),
+        ({"head": "codes", "codes": 9}, "discriminator.codes: 9 of 4 latents cannot be told"),
+        (
+            {"head": "semi_supervised", "condition": "projection"},
+            "discriminator.condition: 'none' is allowed beside",
+        ),
+    ],
+)
+def test_heads_that_cannot_be(changes, message):
+    with pytest.raises(InputError, match=message):
+        with_head(**changes)
+    config = Config(discriminator=DiscriminatorConfig(head="classes"), sample_shape=(2,))
+    with pytest.raises(InputError, match="'classes' needs data with labels of two classes"):
+        discriminator_of(config)
+
+
+def test_deviation_of_the_batch_is_one_more_feature(key):
+    config = DiscriminatorConfig(widths=(), minibatch_deviation=True)
+    discriminator = mlp_discriminator(config, (2,))
+    params = discriminator.init(key)
+    kernel = params["body"]["Dense_0"]["kernel"]
+    assert kernel.shape == (3, 1)
+    shift = np.std(X, axis=0).mean() * kernel[2, 0]
+    plain = X @ np.asarray(kernel[:2, 0]) + params["body"]["Dense_0"]["bias"][0]
+    np.testing.assert_allclose(discriminator.apply(params, X, None, key), plain + shift, rtol=1e-4)
+    alike = np.tile(X[:1], (4, 1))  # a collapse; its gradient has to be finite
+
+    def total(x):
+        return jnp.sum(discriminator.apply(params, x, None, key))
+
+    assert np.isfinite(jax.grad(total)(alike)).all()
