@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gan_jax import losses as losses
     from gan_jax import penalties as penalties
+    from gan_jax import terms as terms
     from gan_jax.config import Config as Config
     from gan_jax.dynamics import alternating as alternating
     from gan_jax.errors import InputError as InputError
@@ -62,6 +63,7 @@ _HOMES = {
     "population": "loops",
     "recipe": "recipes",
     "scan_steps": "loops",
+    "terms": "",
 }
 
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

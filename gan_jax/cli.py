@@ -124,14 +124,16 @@ class RecipesFlags:
 
 
 def _train(arguments: Sequence[str]) -> int:
-    arguments, penalties = _penalties(arguments)
+    arguments, penalties = _weights("penalties", arguments)
+    arguments, terms = _weights("terms", arguments)
     file = _flag(arguments, "config")
     values = Config.read_toml(_path(file)) if file is not None else {}
     name = _flag(arguments, "recipe") or values.get("recipe", "gan")
     base = Config() if name == Config().recipe else recipe(str(name))
     if file is not None:
         base = Config.from_toml(_path(file), base)
-    base = Config.from_dict({"penalties": base.penalties | penalties}, base)
+    weights = {"penalties": base.penalties | penalties, "terms": base.terms | terms}
+    base = Config.from_dict(weights, base)
     flags = tyro.cli(
         TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
     )
@@ -310,18 +312,18 @@ def _flag(arguments: Sequence[str], name: str) -> str | None:
     return found
 
 
-def _penalties(arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
-    """Take out each ``--penalties.NAME GAMMA``; only the pure floor knows which names there are."""
+def _weights(table: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+    """Take out each ``--TABLE.NAME WEIGHT``; only the pure floor knows which names there are."""
     rest, found = [], {}
     remaining = iter(arguments)
     for argument in remaining:
         flag, equals, value = argument.partition("=")
-        if not flag.startswith("--penalties."):
+        if not flag.startswith(f"--{table}."):
             rest.append(argument)
             continue
         value = value if equals else next(remaining, "")
         try:
-            found[flag.removeprefix("--penalties.").replace("-", "_")] = float(value)
+            found[flag.removeprefix(f"--{table}.").replace("-", "_")] = float(value)
         except ValueError as error:
             raise InputError(f"{flag}: {value!r} is not a number") from error
     return rest, found

@@ -13,7 +13,14 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 
 from gan_jax.errors import InputError, suggestion
 
-__all__ = ["Config", "DecayConfig", "DiscriminatorConfig", "GeneratorConfig", "OptimizerConfig"]
+__all__ = [
+    "Config",
+    "DecayConfig",
+    "DiscriminatorConfig",
+    "GeneratorConfig",
+    "NoiseConfig",
+    "OptimizerConfig",
+]
 
 
 class Range(NamedTuple):
@@ -63,6 +70,7 @@ class DiscriminatorConfig:
     head: str = "none"  # what else it tells: none, classes, semi_supervised or codes
     codes: Annotated[int, Range(0, 65_536)] = 2  # normals among the latents, told by head codes
     minibatch_deviation: bool = False  # whether it sees how much the batch deviates
+    pack: Annotated[int, Range(1, 1024)] = 1  # samples that it judges together
     initializer: str = "uniform_fan_in"  # of weights and biases
 
 
@@ -86,6 +94,14 @@ class DecayConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """Noise on every sample that the discriminator is shown."""
+
+    deviation: Rate = 0.0  # at first; images span -1 to 1
+    horizon: Count = 1_000_000  # steps until it is gone, in proportion
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that determines a run. The defaults are no recipe: see `recipes`."""
 
@@ -103,6 +119,8 @@ class Config:
 
     loss: str = "relativistic"  # what each player minimises
     penalties: dict[str, Weight] = dataclasses.field(default_factory=dict)  # gamma, by name
+    terms: dict[str, Weight] = dataclasses.field(default_factory=dict)  # weight, by name
+    noise: NoiseConfig = NoiseConfig()
     discriminator_steps: Annotated[int, Range(1, 1000)] = 1  # moves to one of the generator
     average_decay: Memory = 0.0  # memory of the averaged generator, which samples
 

@@ -4,7 +4,7 @@ No optimiser and no order of moves: `dynamics` decides who moves when. Both obje
 over the batch of per-example losses, the discriminator's plus its weighted penalties.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +14,19 @@ from gan_jax.errors import InputError
 from gan_jax.losses import AdversarialLoss, minimax
 from gan_jax.networks import LOUD, Network
 from gan_jax.penalties import Penalty
-from gan_jax.types import Batch, Critic, Judgement, Key, Labels, Latents, Logits, Params, Samples
+from gan_jax.terms import Term, Told
+from gan_jax.types import Batch, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
-__all__ = ["Game", "Round", "clustered_latents", "make_game", "normal_latents"]
+__all__ = [
+    "Game",
+    "Round",
+    "View",
+    "clustered_latents",
+    "instance_noise",
+    "make_game",
+    "normal_latents",
+    "packed",
+]
 
 Report = dict[str, Any]  # fields of Metrics that an objective can tell
 
@@ -40,6 +50,11 @@ class Game(NamedTuple):
     discriminator_loss: Callable[[Params, Round], tuple[jax.Array, Report]]
     generator_loss: Callable[[Params, Round], tuple[jax.Array, Report]]
     """Both take the *discriminator's* parameters; the generator's arrive as ``round.fake``."""
+    judge: Callable[[Params, Samples, Labels | None, Key], Judgement]
+    """What the discriminator says of samples as they are."""
+
+
+View = Callable[[Batch, Round, Key], Batch]  # of rows, as the discriminator is shown them
 
 
 def normal_latents(size: int) -> Callable[[Key, int], Latents]:
@@ -74,37 +89,104 @@ def make_game(
     draw_latents: Callable[[Key, int], Latents],
     loss: AdversarialLoss,
     penalties: Mapping[str, Penalty],
+    terms: Mapping[str, Term],
+    views: Sequence[View] = (),
 ) -> Game:
-    """Put the parts together; the weights of the penalties are hyperparameters of the state."""
+    """Put the parts together; weights of penalties and terms are hyperparameters of the state.
 
-    def critic_of(params: Params, key: Key) -> Critic:
-        return lambda samples, labels: _judge(discriminator, params, samples, labels, key)
+    What a discriminator is shown, and penalties look at, are the views of both batches in order.
+    """
+
+    def shown(round: Round, key: Key) -> Round:
+        for index, view in enumerate(views):
+            real_key, fake_key = jax.random.split(jax.random.fold_in(key, index))
+            round = round._replace(
+                real=view(round.real, round, real_key), fake=view(round.fake, round, fake_key)
+            )
+        return round
+
+    def judge(params: Params, samples: Samples, labels: Labels | None, key: Key) -> Judgement:
+        return _judge(discriminator, params, samples, labels, key)
+
+    def extras(
+        player: str, real: Judgement, fake: Judgement, round: Round, labels: Labels | None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """What the terms add to a player's objective, and each by itself."""
+        total, values = jnp.zeros(()), {}
+        for name, term in terms.items():
+            want = getattr(term, player)
+            if want is not None:
+                value = jnp.mean(want(real, fake, Told(labels, round.latents)))
+                values[f"{player}_{name}"] = value
+                total += round.hyperparameters[f"terms.{name}"] * value
+        return total, values
 
     def discriminator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
         network_key, penalty_key = jax.random.split(round.key)
-        critic = critic_of(params, network_key)
-        real_logits = critic(*round.real).logits
-        fake_logits = critic(*round.fake).logits
-        objective = jnp.mean(loss.discriminator(real_logits, fake_logits))
+        labels = round.real.labels
+        round = shown(round, round.key)
+
+        def critic(samples: Samples, labels: Labels | None) -> Judgement:
+            return judge(params, samples, labels, network_key)
+
+        real, fake = critic(*round.real), critic(*round.fake)
+        objective = jnp.mean(loss.discriminator(real.logits, fake.logits))
         quantities = {}
         for index, (name, penalty) in enumerate(penalties.items()):
             key = jax.random.fold_in(penalty_key, index)
             quantities[name] = jnp.mean(penalty.value(key, critic, round.real, round.fake))
             gamma = round.hyperparameters[f"penalties.{name}"]
             objective += penalty.factor * gamma * quantities[name]
-        return objective, {
-            **_report_logits(loss, real_logits, fake_logits),
+        added, extra = extras("discriminator", real, fake, round, labels)
+        return objective + added if terms else objective, {
+            **_report_logits(loss, real.logits, fake.logits),
             "penalties": quantities,
-            "extra": {},
+            "extra": extra,
         }
 
     def generator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
-        critic = critic_of(params, round.key)
-        real_logits = critic(*round.real).logits
-        fake_logits = critic(*round.fake).logits
-        return jnp.mean(loss.generator(real_logits, fake_logits)), {"extra": {}}
+        labels = round.real.labels
+        round = shown(round, round.key)
+        real = judge(params, *round.real, round.key)
+        fake = judge(params, *round.fake, round.key)
+        objective = jnp.mean(loss.generator(real.logits, fake.logits))
+        added, extra = extras("generator", real, fake, round, labels)
+        return objective + added if terms else objective, {"extra": extra}
 
-    return Game(draw_latents, generator.apply, discriminator_loss, generator_loss)
+    return Game(draw_latents, generator.apply, discriminator_loss, generator_loss, judge)
+
+
+def instance_noise(batch: Batch, round: Round, key: Key) -> Batch:
+    """Normal noise on every sample shown, which falls to nothing (arXiv:1610.04490).
+
+    Its deviation is ``noise.deviation`` at first and falls in proportion to the steps that are left
+    until ``noise.horizon``; both are hyperparameters of the state.
+    """
+    time = round.step.astype(jnp.float32) / round.hyperparameters["noise.horizon"]
+    deviation = round.hyperparameters["noise.deviation"] * jnp.maximum(0.0, 1.0 - time)
+    noise = jax.random.normal(key, batch.samples.shape)
+    return batch._replace(samples=batch.samples + deviation * noise)
+
+
+def packed(size: int) -> View:
+    """Samples shown by so many together, as further channels or features (arXiv:1712.04086).
+
+    A discriminator that judges packs sees how alike their samples are. The batch then counts packs.
+
+    Raises:
+        InputError: (when traced) the batch does not divide into packs, or its rows have labels.
+    """
+
+    def view(batch: Batch, round: Round, key: Key) -> Batch:
+        del round, key
+        rows = batch.samples.shape[0]
+        if rows % size:
+            raise InputError(f"batch_size: {rows} rows do not divide into packs of {size}")
+        packs = batch.samples.reshape(rows // size, size, *batch.samples.shape[1:])
+        packs = jnp.moveaxis(packs, 1, -2)  # [packs, ..., size, channels]
+        return Batch(packs.reshape(*packs.shape[:-2], -1), None)
+
+    return view
 
 
 def _judge(

@@ -10,12 +10,20 @@ import optax
 from gan_jax.config import Config, GeneratorConfig
 from gan_jax.dynamics import Dynamics, Optimizers, alternating
 from gan_jax.errors import lookup
-from gan_jax.game import Game, clustered_latents, make_game, normal_latents
+from gan_jax.game import (
+    Game,
+    clustered_latents,
+    instance_noise,
+    make_game,
+    normal_latents,
+    packed,
+)
 from gan_jax.losses import LOSSES, AdversarialLoss
 from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
 from gan_jax.optimizers import make_optimizer
 from gan_jax.penalties import PENALTIES, Penalty
 from gan_jax.state import GANState, Metrics, Player
+from gan_jax.terms import TERMS, Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
 
 __all__ = ["GAN", "build", "from_config"]
@@ -39,6 +47,9 @@ def build(
     discriminator_optimizer: optax.GradientTransformation,
     draw_latents: int | Callable[[Key, int], Latents],
     penalties: Mapping[str, tuple[Penalty, float]] | None = None,
+    terms: Mapping[str, tuple[Term, float]] | None = None,
+    noise: tuple[float, int] | None = None,
+    pack: int = 1,
     dynamics: Dynamics | None = None,
     average_decay: float = 0.0,
 ) -> GAN:
@@ -52,12 +63,25 @@ def build(
         discriminator_optimizer: any optax transformation.
         draw_latents: ``(key, count) -> latents``, or n for n standard normals a row.
         penalties: by name, the penalty and its gamma; see `gan_jax.penalties`.
+        terms: by name, what else players want and its weight; see `gan_jax.terms`.
+        noise: deviation at first, and steps until it is gone, of normal noise on all samples that
+            the discriminator is shown.
+        pack: how many samples the discriminator is shown together, as further channels.
         dynamics: who moves when; one move each, in turn, by default.
         average_decay: the share of the averaged generator kept at each step, in [0, 1);
             0 samples from the generator as it stands. During the first steps t the share is at
             most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
     """
-    terms = dict(penalties or {})
+    weighted, wanted = dict(penalties or {}), dict(terms or {})
+    hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
+    hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
+    hyperparameters["average_decay"] = average_decay
+    views = []
+    if noise is not None:
+        hyperparameters["noise.deviation"], hyperparameters["noise.horizon"] = noise
+        views.append(instance_noise)
+    if pack > 1:
+        views.append(packed(pack))
     game = make_game(
         generator=generator,
         discriminator=discriminator,
@@ -65,13 +89,13 @@ def build(
         if isinstance(draw_latents, int)
         else draw_latents,
         loss=loss,
-        penalties={name: penalty for name, (penalty, _) in terms.items()},
+        penalties={name: penalty for name, (penalty, _) in weighted.items()},
+        terms={name: term for name, (term, _) in wanted.items()},
+        views=views,
     )
     play = (dynamics or alternating())(
         game, Optimizers(generator_optimizer, discriminator_optimizer)
     )
-    hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in terms.items()}
-    hyperparameters["average_decay"] = average_decay
 
     def init(key: Key) -> GANState:
         generator_key, discriminator_key, root_key = jax.random.split(key, 3)
@@ -146,6 +170,11 @@ def from_config(config: Config) -> GAN:
             name: (lookup("penalties", name, PENALTIES), gamma)
             for name, gamma in config.penalties.items()
         },
+        terms={
+            name: (lookup("terms", name, TERMS), weight) for name, weight in config.terms.items()
+        },
+        noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
+        pack=config.discriminator.pack,
         dynamics=alternating(config.discriminator_steps),
         average_decay=config.average_decay,
     )

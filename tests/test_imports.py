@@ -18,6 +18,7 @@ ROOMS = [
     "types",
     "losses",
     "penalties",
+    "terms",
     "precision",
     "networks",
     "optimizers",

@@ -15,6 +15,7 @@ __all__ = [
     "drawing_labels",
     "labelled",
     "needed",
+    "shape_shown",
     "with_deviation",
 ]
 
@@ -40,6 +41,21 @@ def check_conditions(config: Config) -> None:
             raise InputError(
                 f"{player}.condition: {condition!r} needs data with labels of two classes or more"
             )
+
+
+def shape_shown(config: Config) -> tuple[int, ...]:
+    """Shape of what the discriminator judges at a time: one sample, or a pack of them.
+
+    Raises:
+        InputError: packs of rows that it is to tell the labels of, or that come with labels.
+    """
+    *front, channels = config.sample_shape
+    discriminator = config.discriminator
+    if discriminator.pack > 1 and (discriminator.condition, discriminator.head) != ("none", "none"):
+        raise InputError(
+            "discriminator.pack: 1 is allowed beside a condition or head, which are of single rows"
+        )
+    return (*front, channels * discriminator.pack)
 
 
 def labelled(latents: Latents, labels: Labels | None, classes: int) -> Latents:

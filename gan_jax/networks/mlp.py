@@ -13,6 +13,7 @@ from gan_jax.networks.inputs import (
     check_conditions,
     drawing_labels,
     labelled,
+    shape_shown,
     with_deviation,
 )
 from gan_jax.networks.layers import ACTIVATIONS, Dense, check_layers, normalize
@@ -83,7 +84,7 @@ class MLPDiscriminator(nn.Module):
     output: Output
 
     def __call__(self, samples: Samples, labels: Labels | None = None) -> Logits | Judgement:
-        """``[batch, *sample_shape] -> [batch]``."""
+        """``[batch, *shape shown] -> [batch]``."""
         flat = samples.reshape(samples.shape[0], -1) - self.center
         if self.deviation:
             flat = with_deviation(flat)
@@ -131,7 +132,7 @@ def mlp_discriminator(config: Config, *, residual: bool = False) -> Network:
         discriminator.minibatch_deviation,
         output,
     )
-    return from_linen(module, config.sample_shape, conditional=condition != "none")
+    return from_linen(module, shape_shown(config), conditional=condition != "none")
 
 
 def _body(player: str, config: Config, outputs: int, residual: bool) -> MLP:
