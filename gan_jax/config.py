@@ -83,6 +83,7 @@ class OptimizerConfig:
     b1: Memory = 0.0  # Adam's memory of the gradient
     b2: Memory = 0.99  # Adam's memory of its square
     epsilon: Annotated[float, Range(1e-30, 1.0)] = 1e-8  # keeps Adam's division finite
+    clip: Weight = 0.0  # the most that a weight may be, either way; 0 = no limit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,15 @@ class DecayConfig:
 
     shape: str = "constant"  # constant, linear or cosine
     horizon: Count = 1_000_000  # steps until the rate has reached zero, wherever the run stops
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DynamicsConfig:
+    """Who moves when."""
+
+    name: str = "alternating"  # or simultaneous, extragradient, consensus, unrolled
+    consensus: Weight = 0.1  # weight of both gradients' squared norm; of consensus alone
+    unroll: Annotated[int, Range(0, 1000)] = 5  # moves looked ahead; of unrolled alone
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +131,9 @@ class Config:
     penalties: dict[str, Weight] = dataclasses.field(default_factory=dict)  # gamma, by name
     terms: dict[str, Weight] = dataclasses.field(default_factory=dict)  # weight, by name
     noise: NoiseConfig = NoiseConfig()
-    discriminator_steps: Annotated[int, Range(1, 1000)] = 1  # moves to one of the generator
+    dynamics: DynamicsConfig = DynamicsConfig()
+    discriminator_steps: Annotated[int, Range(1, 1000)] = 1  # its moves in a step
+    generator_steps: Annotated[int, Range(1, 1000)] = 1  # moves of the generator behind them
     average_decay: Memory = 0.0  # memory of the averaged generator, which samples
 
     precision: str = "float32"  # of matrix products: float32, tf32 or bfloat16

@@ -8,8 +8,16 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax.config import Config, GeneratorConfig
-from gan_jax.dynamics import Dynamics, Optimizers, alternating
-from gan_jax.errors import lookup
+from gan_jax.dynamics import (
+    Dynamics,
+    Optimizers,
+    alternating,
+    consensus,
+    extragradient,
+    simultaneous,
+    unrolled,
+)
+from gan_jax.errors import InputError, lookup
 from gan_jax.game import (
     Game,
     clustered_latents,
@@ -148,6 +156,31 @@ def _draw_latents(config: GeneratorConfig) -> Callable[[Key, int], Latents]:
     return normal_latents(config.latent_size)
 
 
+def _dynamics(config: Config) -> Dynamics:
+    chosen = config.dynamics
+    make = lookup(
+        "dynamics.name",
+        chosen.name,
+        {
+            "alternating": lambda: alternating(config.discriminator_steps, config.generator_steps),
+            "simultaneous": simultaneous,
+            "extragradient": extragradient,
+            "consensus": lambda: consensus(chosen.consensus),
+            "unrolled": lambda: unrolled(chosen.unroll, config.discriminator_steps),
+        },
+    )
+    for field, several in (
+        ("discriminator_steps", ("alternating", "unrolled")),
+        ("generator_steps", ("alternating",)),
+    ):
+        if getattr(config, field) > 1 and chosen.name not in several:
+            raise InputError(
+                f"{field}: {getattr(config, field)} is out of range; "
+                f"with {chosen.name} dynamics 1 is allowed"
+            )
+    return make()
+
+
 def from_config(config: Config) -> GAN:
     """The GAN that a `Config` names.
 
@@ -163,7 +196,10 @@ def from_config(config: Config) -> GAN:
         loss=lookup("loss", config.loss, LOSSES),
         generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
         discriminator_optimizer=make_optimizer(
-            "discriminator", config.discriminator_optimizer, config.decay
+            "discriminator",
+            config.discriminator_optimizer,
+            config.decay,
+            differentiable=config.dynamics.name == "unrolled",
         ),
         draw_latents=_draw_latents(config.generator),
         penalties={
@@ -175,6 +211,6 @@ def from_config(config: Config) -> GAN:
         },
         noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
         pack=config.discriminator.pack,
-        dynamics=alternating(config.discriminator_steps),
+        dynamics=_dynamics(config),
         average_decay=config.average_decay,
     )

@@ -5,26 +5,48 @@ sweep over rates is only a `vmap`, and where a decay ends never depends on where
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from gan_jax.config import DecayConfig, OptimizerConfig
 from gan_jax.errors import lookup
 
-__all__ = ["DECAYS", "OPTIMIZERS", "make_optimizer"]
+__all__ = ["DECAYS", "OPTIMIZERS", "clip_weights", "make_optimizer"]
 
 
-def _adam(config: OptimizerConfig, learning_rate: optax.ScalarOrSchedule):
-    return optax.adam(learning_rate, config.b1, config.b2, config.epsilon)
+class _Made(NamedTuple):
+    """What an optimiser is made from."""
+
+    config: OptimizerConfig
+    rate: optax.ScalarOrSchedule
+    root: float  # added under Adam's root
 
 
-def _sgd(config: OptimizerConfig, learning_rate: optax.ScalarOrSchedule):
-    return optax.sgd(learning_rate)
+def _adam(made: _Made) -> optax.GradientTransformation:
+    config = made.config
+    return optax.adam(made.rate, config.b1, config.b2, config.epsilon, made.root)
 
 
-OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+def _optimistic_adam(made: _Made) -> optax.GradientTransformation:
+    b1, b2, epsilon = made.config.b1, made.config.b2, made.config.epsilon
+    return optax.optimistic_adam_v2(
+        made.rate, b1=b1, b2=b2, eps=epsilon, eps_root=made.root, nesterov=False
+    )
+
+
+def _rmsprop(made: _Made) -> optax.GradientTransformation:
+    return optax.rmsprop(made.rate, made.config.b2, made.config.epsilon)
+
+
+OPTIMIZERS: Mapping[str, Callable[[_Made], optax.GradientTransformation]] = {
     "adam": _adam,  # arXiv:1412.6980
-    "sgd": _sgd,
+    "optimistic_adam": _optimistic_adam,  # arXiv:1711.00141
+    "optimistic_sgd": lambda made: optax.optimistic_gradient_descent(made.rate),
+    "rmsprop": _rmsprop,
+    "sgd": lambda made: optax.sgd(made.rate),
 }
 
 DECAYS: Mapping[str, Callable[[int], optax.Schedule]] = {
@@ -35,21 +57,37 @@ DECAYS: Mapping[str, Callable[[int], optax.Schedule]] = {
 
 
 def make_optimizer(
-    player: str, config: OptimizerConfig, decay: DecayConfig
+    player: str, config: OptimizerConfig, decay: DecayConfig, *, differentiable: bool = False
 ) -> optax.GradientTransformation:
     """The optimiser of one player; ``player`` names the Config table in error messages.
 
-    Its state keeps the peak rate as ``hyperparams["learning_rate"]``.
+    Its state keeps the peak rate as ``hyperparams["learning_rate"]``. Differentiable, it has a
+    finite slope where a gradient is 0, as `unrolled` needs.
 
     Raises:
         InputError: an unknown name.
     """
     make = lookup(f"{player}_optimizer.name", config.name, OPTIMIZERS)
     schedule = lookup("decay.shape", decay.shape, DECAYS)(decay.horizon)
+    root = config.epsilon**2 if differentiable else 0.0
 
     # A schedule given to inject_hyperparams itself would overwrite the rate in the state.
     def scheduled(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-        moves = make(config, learning_rate)
-        return optax.chain(moves, optax.scale_by_schedule(schedule))
+        moves = [make(_Made(config, learning_rate, root)), optax.scale_by_schedule(schedule)]
+        return optax.chain(*moves, *([clip_weights(config.clip)] if config.clip else []))
 
     return optax.inject_hyperparams(scheduled)(learning_rate=config.learning_rate)
+
+
+def clip_weights(limit: float) -> optax.GradientTransformation:
+    """As the last transformation: no weight leaves [-limit, limit] (WGAN, arXiv:1701.07875)."""
+
+    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None):
+        assert params is not None, "the step passes them"
+
+        def clipped(update: jax.Array, weight: jax.Array) -> jax.Array:
+            return jnp.clip(weight + update, -limit, limit) - weight
+
+        return jax.tree.map(clipped, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

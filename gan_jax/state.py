@@ -1,5 +1,6 @@
 """What survives to the next step (`GANState`), and what is only reported (`Metrics`)."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ from flax import struct
 
 from gan_jax.types import Key, Params
 
-__all__ = ["GANState", "Metrics", "Player"]
+__all__ = ["GANState", "Metrics", "Player", "at_params"]
 
 
 @struct.dataclass
@@ -63,3 +64,12 @@ class Metrics(NamedTuple):
             elif value is not None:
                 flat[name] = value
         return flat
+
+
+def at_params(state: GANState, generator: Params, discriminator: Params) -> GANState:
+    """The state with both players at other parameters, all else as it is."""
+    return dataclasses.replace(
+        state,
+        generator=Player(params=generator, opt_state=state.generator.opt_state),
+        discriminator=Player(params=discriminator, opt_state=state.discriminator.opt_state),
+    )

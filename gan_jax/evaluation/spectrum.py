@@ -1,0 +1,96 @@
+r"""Why does my GAN cycle? The eigenvalues of the game's Jacobian answer.
+
+The players follow the field :math:`v = -(\nabla_G L_G, \nabla_D L_D)`, each gradient by that
+player's own parameters. Near an equilibrium, flow along it converges where every eigenvalue of its
+Jacobian has a negative real part; a pair with real part 0 and imaginary part w circles at that
+frequency, and simultaneous steps of any size h then leave, for :math:`|1 + ihw| > 1`.
+arXiv:1705.10461, arXiv:1801.04406.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.sparse import linalg
+
+from gan_jax.dynamics import Gradients, gradients
+from gan_jax.errors import InputError
+from gan_jax.game import Game
+from gan_jax.state import GANState, at_params
+from gan_jax.types import Batch
+
+sparse: Any = linalg  # its stubs say little
+
+__all__ = ["DENSE", "game_jacobian", "game_spectrum"]
+
+DENSE = 2_000  # parameters, up to which the whole matrix is taken apart
+
+
+def game_jacobian(game: Game, state: GANState, batch: Batch) -> np.ndarray:
+    """The Jacobian of the field, ``[n, n]``, the generator's parameters before the discriminator's.
+
+    Args:
+        game: of the GAN: ``gan.game``.
+        state: where; its key and step decide the latents.
+        batch: of real rows.
+
+    Raises:
+        InputError: more than 2,000 parameters; `game_spectrum` needs no matrix.
+    """
+    field, here = _field(game, state, batch)
+    if here.size > DENSE:
+        raise InputError(f"state: {here.size:,} parameters; a dense Jacobian takes up to {DENSE:,}")
+    return np.asarray(jax.jit(jax.jacfwd(field))(here))
+
+
+def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> np.ndarray:
+    """Eigenvalues of that Jacobian, complex, the largest real part first.
+
+    Up to 2,000 parameters all of them; beyond, ``count`` with the largest real parts, by Arnoldi
+    iterations on products with the Jacobian, one generator and discriminator pass each.
+
+    Args:
+        game: of the GAN: ``gan.game``.
+        state: where; its key and step decide the latents.
+        batch: of real rows.
+        count: how many, beyond 2,000 parameters.
+
+    Raises:
+        InputError: too few of them asked for, or the iterations have not settled.
+    """
+    if count < 1:
+        raise InputError(f"count: {count} is out of range; at least 1 is allowed")
+    field, here = _field(game, state, batch)
+    if here.size <= DENSE:
+        found = np.linalg.eigvals(game_jacobian(game, state, batch).astype(np.float64))
+    else:
+        product = jax.jit(lambda vector: jax.jvp(field, (here,), (vector,))[1])
+        found = _leading(lambda x: np.asarray(product(jnp.float32(x.ravel()))), here.size, count)
+    return found[np.lexsort((-np.imag(found), -np.real(found)))]
+
+
+def _leading(product: Callable[[np.ndarray], np.ndarray], size: int, count: int) -> np.ndarray:
+    operator = sparse.LinearOperator((size, size), matvec=product, dtype=np.float32)
+    start = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    try:
+        return sparse.eigs(
+            operator, k=count, which="LR", v0=start, tol=1e-4, return_eigenvectors=False
+        )
+    except sparse.ArpackNoConvergence as error:
+        raise InputError(f"state: the iterations have not settled ({error})") from error
+
+
+def _field(
+    game: Game, state: GANState, batch: Batch
+) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
+    here = Gradients(state.generator.params, state.discriminator.params)
+    flat, unravel = ravel_pytree(here)
+
+    def field(params: jax.Array) -> jax.Array:
+        found, _ = gradients(game, at_params(state, *unravel(params)), batch)
+        return -ravel_pytree(found)[0]
+
+    return field, flat
