@@ -12,9 +12,10 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch_peer import Peer
 
-from gan_jax.recipes import RECIPES, recipe
+from gan_jax.recipes import recipe
 
 PATH = Path(__file__).parents[1] / "tests" / "torch_values.npz"
+NAMES = ("gan", "points", "concept")  # what the peer can do
 STEPS, BATCH, SIDE = 3, 8, 5
 
 
@@ -66,7 +67,7 @@ def values(name: str, random: np.random.Generator) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     random = np.random.default_rng(0)
     arrays = {
-        f"{name}/{key}": value for name in RECIPES for key, value in values(name, random).items()
+        f"{name}/{key}": value for name in NAMES for key, value in values(name, random).items()
     }
     np.savez_compressed(PATH, **arrays)  # pyright: ignore[reportArgumentType]
     print(f"{PATH}: {PATH.stat().st_size:,} bytes, torch {torch.__version__}")

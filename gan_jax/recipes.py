@@ -3,12 +3,13 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gan_jax.config import (
     Config,
     DecayConfig,
     DiscriminatorConfig,
+    DynamicsConfig,
     GeneratorConfig,
     OptimizerConfig,
 )
@@ -56,13 +57,23 @@ _GAN = Config(
     loss="non_saturating",
     penalties={"r1": 1.0, "r2": 1.0},
     average_decay=0.99965,  # half of it is forgotten after 2,000 steps
-    generator=GeneratorConfig(latent_size=16, categories=10, widths=(256, 128)),
-    discriminator=DiscriminatorConfig(widths=(256, 256), center=-1.0),
+    generator=GeneratorConfig(latent_size=16, categories=10, widths=(256, 128), activation="relu"),
+    discriminator=DiscriminatorConfig(widths=(256, 256), activation="relu", center=-1.0),
     generator_optimizer=_GAN_ADAM,
     discriminator_optimizer=_GAN_ADAM,
     # Rates that have reached zero by the last step made worse digits than rates still falling.
     decay=DecayConfig(shape="linear", horizon=75_000),
 )
+
+
+def _variant(name: str, **changes: Any) -> Config:
+    """The default recipe with other values; tables as dictionaries of what changes in them."""
+    for field, value in changes.items():
+        record = getattr(_GAN, field)
+        if dataclasses.is_dataclass(record) and not isinstance(record, type):
+            changes[field] = dataclasses.replace(record, **value)
+    return dataclasses.replace(_GAN, recipe=name, **changes)
+
 
 # The modes of `ring` are narrow: to find them the discriminator has to be steep, and a penalty fit
 # for 784 pixels flattens it (no mode of 8 is hit then). Categories shrink to a point each there.
@@ -76,35 +87,160 @@ _POINTS = dataclasses.replace(
     decay=DecayConfig(shape="linear", horizon=_GAN_STEPS),
 )
 
-_CGAN = dataclasses.replace(
-    _GAN,
-    recipe="cgan",
+_CGAN = _variant(
+    "cgan",
     classes=10,
-    generator=dataclasses.replace(_GAN.generator, categories=0, condition="concatenate"),
-    discriminator=dataclasses.replace(_GAN.discriminator, condition="concatenate"),
+    generator={"categories": 0, "condition": "concatenate"},
+    discriminator={"condition": "concatenate"},
+)
+_ACGAN = _variant(
+    "acgan",
+    classes=10,
+    terms={"classes": 1.0},
+    generator={"categories": 0, "condition": "concatenate"},
+    discriminator={"head": "classes"},
+)
+_SGAN = _variant(
+    "sgan",
+    classes=10,
+    terms={"semi_supervised": 1.0},
+    discriminator={"head": "semi_supervised"},
+)
+_INFOGAN = _variant("infogan", terms={"information": 1.0}, discriminator={"head": "codes"})
+_LSGAN = _variant("lsgan", loss="least_squares")
+_HINGE = _variant(
+    "hinge",
+    loss="hinge",
+    penalties={},
+    discriminator={"normalization": "spectral"},
+)
+_RGAN = _variant("rgan", loss="relativistic_average")
+_R3GAN = _variant("r3gan", loss="relativistic")
+_DRAGAN = _variant("dragan", penalties={"dragan": 10.0})
+_PACGAN = _variant("pacgan", batch_size=64, discriminator={"pack": 2})
+# Both as in the papers: five moves of the critic, RMSProp and clipped weights, or Adam and GP. Only
+# the rates are larger, for small networks.
+_WGAN = _variant(
+    "wgan",
+    loss="wasserstein",
+    penalties={},
+    discriminator_steps=5,
+    generator_optimizer={"name": "rmsprop", "learning_rate": 5e-4},
+    discriminator_optimizer={"name": "rmsprop", "learning_rate": 5e-4, "clip": 0.01},
+)
+_WGAN_GP = _variant(
+    "wgan-gp",
+    loss="wasserstein",
+    penalties={"wgan_gp": 10.0},
+    discriminator_steps=5,
+    generator_optimizer={"learning_rate": 1e-3, "b2": 0.9},
+    discriminator_optimizer={"learning_rate": 1e-3, "b2": 0.9},
+)
+_UNROLLED = dataclasses.replace(
+    _POINTS, recipe="unrolled", dynamics=DynamicsConfig(name="unrolled", unroll=5)
+)
+_DCGAN = _variant(
+    "dcgan",
+    steps=5_000,
+    generator={
+        "name": "dcgan",
+        "widths": (64, 32),
+        "activation": "relu",
+        "normalization": "layer",
+    },
+    discriminator={"name": "dcgan", "widths": (32, 64), "activation": "leaky_relu"},
+)
+
+_ENTRIES = (
+    (
+        _GAN,
+        "the default: gradient penalties on both sides, categories among the latents, averaging",
+        "Mescheder et al. 2018, arXiv:1801.04406",
+    ),
+    (
+        _CONCEPT,
+        "the tutorial GAN, 784-128-1 against 100-128-784: watch the discriminator win",
+        "Goodfellow et al. 2014, arXiv:1406.2661",
+    ),
+    (
+        _CGAN,
+        "both players see the labels: draw samples of the class you ask for",
+        "Mirza & Osindero 2014, arXiv:1411.1784",
+    ),
+    (
+        _LSGAN,
+        "least squares in place of cross-entropy",
+        "Mao et al. 2016, arXiv:1611.04076",
+    ),
+    (
+        _WGAN,
+        "a critic kept Lipschitz by clipped weights, five moves of it to one",
+        "Arjovsky et al. 2017, arXiv:1701.07875",
+    ),
+    (
+        _WGAN_GP,
+        "a critic kept Lipschitz by a penalty on its gradient",
+        "Gulrajani et al. 2017, arXiv:1704.00028",
+    ),
+    (
+        _DRAGAN,
+        "the gradient's norm held at 1 about the real samples",
+        "Kodali et al. 2017, arXiv:1705.07215",
+    ),
+    (
+        _HINGE,
+        "hinge loss, spectral normalisation of the discriminator",
+        "Miyato et al. 2018, arXiv:1802.05957",
+    ),
+    (
+        _RGAN,
+        "is a sample more real than the others are on average?",
+        "Jolicoeur-Martineau 2018, arXiv:1807.00734",
+    ),
+    (
+        _R3GAN,
+        "which of a pair is real? With both gradient penalties",
+        "Huang et al. 2025, arXiv:2501.05441",
+    ),
+    (
+        _ACGAN,
+        "a discriminator that also tells the class, a generator asked for one",
+        "Odena et al. 2016, arXiv:1610.09585",
+    ),
+    (
+        _SGAN,
+        "a classifier of all classes and fakes, from few labels and many rows",
+        "Odena 2016, arXiv:1606.01583",
+    ),
+    (
+        _INFOGAN,
+        "categories and codes that can be read from the sample, no labels needed",
+        "Chen et al. 2016, arXiv:1606.03657",
+    ),
+    (
+        _PACGAN,
+        "a discriminator that judges two samples together, and sees them alike",
+        "Lin et al. 2017, arXiv:1712.04086",
+    ),
+    (
+        _UNROLLED,
+        "for points: a generator that looks five moves of the discriminator ahead",
+        "Metz et al. 2016, arXiv:1611.02163",
+    ),
+    (
+        _DCGAN,
+        "convolutions, layer normalisation in place of the batch's; slow on CPUs",
+        "Radford et al. 2015, arXiv:1511.06434",
+    ),
+    (
+        _POINTS,
+        "weak penalties, small networks: for narrow modes in the plane, such as those of ring",
+        "Mescheder et al. 2018, arXiv:1801.04406",
+    ),
 )
 
 RECIPES: Mapping[str, Recipe] = {
-    "gan": Recipe(
-        "the default: gradient penalties on both sides, categories among the latents, averaging",
-        "Mescheder et al. 2018, arXiv:1801.04406",
-        _GAN,
-    ),
-    "cgan": Recipe(
-        "both players see the labels: draw samples of the class you ask for",
-        "Mirza & Osindero 2014, arXiv:1411.1784",
-        _CGAN,
-    ),
-    "points": Recipe(
-        "weak penalties, small networks: for narrow modes in the plane, such as those of ring",
-        "Mescheder et al. 2018, arXiv:1801.04406",
-        _POINTS,
-    ),
-    "concept": Recipe(
-        "the tutorial GAN, 784-128-1 against 100-128-784: watch the discriminator win",
-        "Goodfellow et al. 2014, arXiv:1406.2661",
-        _CONCEPT,
-    ),
+    config.recipe: Recipe(summary, source, config) for config, summary, source in _ENTRIES
 }
 
 

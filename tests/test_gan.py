@@ -39,8 +39,9 @@ def test_recipes_make_images(name, key):
     config = recipe(name)
     gan = from_config(config)
     state = jax.eval_shape(gan.init, key)
-    labels = jnp.zeros(config.batch_size, jnp.int32) if config.classes else None
-    batch = Batch(jnp.zeros((config.batch_size, 28, 28, 1)), labels)
+    rows = config.batch_size * config.discriminator_steps
+    labels = jnp.zeros(rows, jnp.int32) if config.classes else None
+    batch = Batch(jnp.zeros((rows, 28, 28, 1)), labels)
     after, _ = jax.eval_shape(gan.train_step, state, batch)
     assert after == state
     images = jax.jit(lambda key: gan.sample(gan.init(key), key, 3))(key)

@@ -401,3 +401,67 @@ def test_deviation_of_the_batch_is_one_more_feature(key):
         return jnp.sum(discriminator.apply(params, x, None, key))
 
     assert np.isfinite(jax.grad(total)(alike)).all()
+
+
+def dcgan(shape, normalization="none", **changes):
+    config = Config(
+        sample_shape=shape,
+        classes=3,
+        generator=GeneratorConfig(
+            name="dcgan", latent_size=5, widths=(6, 4), normalization=normalization
+        ),
+        discriminator=DiscriminatorConfig(
+            name="dcgan", widths=(3, 4), normalization=normalization, **changes
+        ),
+    )
+    return GENERATORS["dcgan"](config), DISCRIMINATORS["dcgan"](config)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 7, 3)])
+@pytest.mark.parametrize("normalization", ["none", "layer", "spectral"])
+def test_convolutional_pair(normalization, shape, key):
+    generator, discriminator = dcgan(shape, normalization)
+    params = generator.init(key)
+    latents = jax.random.normal(key, (4, 5))
+    samples = generator.apply(params, latents, None, key)
+    assert samples.shape == (4, *shape) and np.abs(samples).max() <= 1.0
+    logits = discriminator.apply(discriminator.init(key), samples, None, key)
+    assert logits.shape == (4,)
+    # No row knows of another: what batch statistics would not keep.
+    alone = generator.apply(params, latents[:1], None, key)
+    np.testing.assert_allclose(alone, samples[:1], rtol=1e-4, atol=1e-5)
+    second = discriminator.apply(discriminator.init(key), samples[1:2], None, key)
+    np.testing.assert_allclose(second, logits[1:2], rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_see_labels_and_the_batch(key):
+    _, discriminator = dcgan((8, 8, 2), condition="concatenate", minibatch_deviation=True)
+    params = discriminator.init(key)
+    assert params["Convolution_0"]["kernel"].shape == (4, 4, 2 + 1 + 3, 3)
+    x = jax.random.normal(key, (2, 8, 8, 2))
+    first, second = (discriminator.apply(params, x, jnp.array([0, y]), key) for y in (0, 1))
+    assert first[0] == second[0] and first[1] != second[1]
+
+
+def test_spectral_convolutions_have_norm_one(key):
+    _, discriminator = dcgan((8, 8, 1), "spectral")
+    params = discriminator.init(key)
+    x = jax.random.normal(key, (2, 8, 8, 1))
+    scaled = jax.tree.map(lambda leaf: leaf, params)
+    scaled["Convolution_1"]["kernel"] = 7.0 * params["Convolution_1"]["kernel"]
+    found = discriminator.apply(scaled, x, None, key)
+    np.testing.assert_allclose(found, discriminator.apply(params, x, None, key), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sample_shape": (2,)}, "generator.name: 'dcgan' makes images; samples here are points"),
+        ({"precision": "bfloat16"}, "precision: 'dcgan' has float32 alone, not bfloat16"),
+        ({"generator": GeneratorConfig(widths=())}, "generator.widths: 'dcgan' needs one"),
+        ({"generator": GeneratorConfig(normalization="batch")}, "normalization: 'batch' is not"),
+    ],
+)
+def test_convolutions_that_cannot_be(changes, message):
+    with pytest.raises(InputError, match=message):
+        GENERATORS["dcgan"](Config(**changes))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from gan_jax.config import Config
+from gan_jax.networks.dcgan import dcgan_discriminator, dcgan_generator
 from gan_jax.networks.inputs import LOUD
 from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS, spectral_norm
 from gan_jax.networks.mlp import mlp_discriminator, mlp_generator
@@ -21,6 +22,8 @@ __all__ = [
     "LOUD",
     "NORMALIZATIONS",
     "Network",
+    "dcgan_discriminator",
+    "dcgan_generator",
     "from_linen",
     "mlp_discriminator",
     "mlp_generator",
@@ -30,8 +33,10 @@ __all__ = [
 GENERATORS: Mapping[str, Callable[[Config], Network]] = {
     "mlp": mlp_generator,
     "residual_mlp": partial(mlp_generator, residual=True),
+    "dcgan": dcgan_generator,
 }
 DISCRIMINATORS: Mapping[str, Callable[[Config], Network]] = {
     "mlp": mlp_discriminator,
     "residual_mlp": partial(mlp_discriminator, residual=True),
+    "dcgan": dcgan_discriminator,
 }
