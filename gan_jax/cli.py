@@ -120,7 +120,7 @@ class RecipesFlags:
     """List the recipes, or print one whole."""
 
     name: tyro.conf.Positional[str] = ""
-    """Which one to print as TOML."""
+    """Which one to print as TOML, with comments."""
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -249,7 +249,7 @@ def _benchmark(arguments: Sequence[str]) -> int:
 def _recipes(arguments: Sequence[str]) -> int:
     flags = tyro.cli(RecipesFlags, prog="gan-jax recipes", args=arguments)
     if flags.name:
-        sys.stdout.write(recipe(flags.name).to_toml())
+        sys.stdout.write(recipe(flags.name).to_toml(comments=True))
         return 0
     width = max(map(len, RECIPES))
     for name, entry in RECIPES.items():

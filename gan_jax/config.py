@@ -5,7 +5,9 @@ plain strings here; the tables that know them are on the pure floor.
 """
 
 import dataclasses
+import inspect
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,9 +149,7 @@ class Config:
     picture_interval: Count = 1_000  # steps between pictures
     checkpoint_interval: Count = 5_000  # steps between checkpoints
     evaluation_interval: Annotated[int, Range(0, 10**9)] = 0  # steps between evaluations; 0 = none
-    best_by: str = (
-        "frechet_distance"  # the metric of evaluations that the best checkpoint is kept by
-    )
+    best_by: str = "frechet_distance"  # which metric's best checkpoint is kept
     stop_when: str = ""  # verdicts that end it, with commas between: collapsed,cycling,healthy, ...
 
     def validate(self) -> None:
@@ -175,11 +175,12 @@ class Config:
         config.validate()
         return config
 
-    def to_toml(self) -> str:
-        """Complete TOML text, which `from_toml` reads back equal."""
+    def to_toml(self, *, comments: bool = False) -> str:
+        """Complete TOML text, which `from_toml` reads back equal; what each value is, if asked."""
         import tomli_w  # here, because reusing the step needs no TOML
 
-        return tomli_w.dumps(self.to_dict())
+        text = tomli_w.dumps(self.to_dict())
+        return _with_comments(self, text) if comments else text
 
     @staticmethod
     def read_toml(path: str | Path) -> dict[str, Any]:
@@ -208,6 +209,27 @@ class Config:
             return cls.from_dict(values, base)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+
+def _with_comments(config: Config, text: str) -> str:
+    """Behind each value what stands behind its field above, where ``--help`` takes it from too."""
+    told: dict[str, dict[str, str]] = {"": _comments(Config)}
+    for field in dataclasses.fields(config):
+        record = getattr(config, field.name)
+        if dataclasses.is_dataclass(record):
+            told[field.name] = _comments(type(record))
+    table, lines = "", []
+    for line in text.splitlines():
+        if line.startswith("["):
+            table = line.strip("[]")
+        comment = told.get(table, {}).get(line.split(" = ")[0], "")
+        # A list runs over several lines, and begins with a bracket alone.
+        lines.append(f"{line}  # {comment}" if comment else line)
+    return "\n".join(lines) + "\n"
+
+
+def _comments(record: type) -> dict[str, str]:
+    return dict(re.findall(r"^    (\w+):.*?  # (.*)$", inspect.getsource(record), re.MULTILINE))
 
 
 def _read_record(base: Any, values: Any, path: str) -> Any:

@@ -5,20 +5,27 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax.data import load
+from gan_jax.data import Dataset, load
 from gan_jax.data.arrays import load_npz
+from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.runs import Run
+from gan_jax.runs import load as load_run
 from gan_jax.sampling import sample_run
 
 __all__ = ["Report", "evaluate", "show"]
+
+_BLOCK = 1_000  # rows judged at a time
 
 
 class Report(NamedTuple):
@@ -103,6 +110,8 @@ def evaluate(
         console.print(f"only {len(rows):,} samples: figures are noisy", highlight=False)
     evaluator = Evaluator(dataset, len(rows), console)
     metrics, verdict = evaluator.measure(rows, labels)
+    if run is not None and samples is None:
+        metrics["head_accuracy"] = _head_accuracy(run, dataset, best=best)
     if run is not None and samples is None and not best:  # the records are of the newest
         verdict = _with_history(verdict, Run.open(run), comparable=against is None)
     seconds = round(time.perf_counter() - begun, 2)
@@ -131,6 +140,23 @@ def show(report: Report, console: Console) -> None:
     for reason in report.reasons:
         console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _head_accuracy(run: str | Path, dataset: Dataset, *, best: bool) -> float | None:
+    """How often the discriminator's own classes are those of test rows; None if it tells none."""
+    config = Run.open(run).read_config()
+    labels = dataset.test.labels
+    if config.discriminator.head not in ("classes", "semi_supervised") or labels is None:
+        return None
+    gan, state = load_run(run, best=best)
+    judge = jax.jit(gan.game.judge)
+    known, said = labels >= 0, []
+    for start in range(0, len(labels), _BLOCK):
+        rows = to_float(jnp.asarray(dataset.test.samples[start : start + _BLOCK]))
+        told = jnp.full(len(rows), -1)
+        heads = judge(state.discriminator.params, rows, told, state.key).heads
+        said.append(np.asarray(heads["classes"]).argmax(1))
+    return float((np.concatenate(said) == labels)[known].mean())
 
 
 def _with_history(verdict: Verdict, run: Run, *, comparable: bool) -> Verdict:

@@ -22,6 +22,18 @@ def test_recipes_come_back_equal(name, tmp_path):
     assert config.recipe == name
 
 
+@pytest.mark.parametrize("name", ["gan", "wgan"])
+def test_comments_tell_every_value_and_change_none(name, tmp_path):
+    config, path = recipe(name), tmp_path / "config.toml"
+    text = config.to_toml(comments=True)
+    path.write_text(text)
+    assert Config.from_toml(path) == config
+    values = [line for line in text.splitlines() if " = " in line.split("#")[0]]
+    bare = [line for line in values if "  # " not in line]
+    assert all(line.split(" = ")[0] in config.penalties for line in bare)  # their names say it
+    assert "learning_rate = " in text and len(values) > 40
+
+
 def test_partial_values_keep_the_base():
     base = recipe("gan")
     config = Config.from_dict({"generator": {"latent_size": 3}, "seed": 9}, base)
