@@ -73,7 +73,7 @@ def unrolled(steps: int, discriminator_steps: int = 1) -> Dynamics:
 
     Its gradient goes through these moves, which the discriminator itself does not make: so it sees
     that the discriminator will answer a collapse. arXiv:1611.02163. The discriminator's optimiser
-    has to be differentiable: Adam is with ``eps_root`` above 0.
+    has to be differentiable: optax's Adam is with an ``eps_root`` above 0.
     """
     return _alternating(discriminator_steps, 1, steps)
 

@@ -196,10 +196,7 @@ def from_config(config: Config) -> GAN:
         loss=lookup("loss", config.loss, LOSSES),
         generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
         discriminator_optimizer=make_optimizer(
-            "discriminator",
-            config.discriminator_optimizer,
-            config.decay,
-            differentiable=config.dynamics.name == "unrolled",
+            "discriminator", config.discriminator_optimizer, config.decay
         ),
         draw_latents=_draw_latents(config.generator),
         penalties={

@@ -5,7 +5,6 @@ sweep over rates is only a `vmap`, and where a decay ends never depends on where
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,36 +16,30 @@ from gan_jax.errors import lookup
 __all__ = ["DECAYS", "OPTIMIZERS", "clip_weights", "make_optimizer"]
 
 
-class _Made(NamedTuple):
-    """What an optimiser is made from."""
-
-    config: OptimizerConfig
-    rate: optax.ScalarOrSchedule
-    root: float  # added under Adam's root
+# Under Adam's root, which has no slope at 0: there a unit that is dead for a batch would make every
+# gradient through a step NaN. Too little to change a step.
+_ROOT = 1e-20
 
 
-def _adam(made: _Made) -> optax.GradientTransformation:
-    config = made.config
-    return optax.adam(made.rate, config.b1, config.b2, config.epsilon, made.root)
+def _adam(config: OptimizerConfig, rate: optax.ScalarOrSchedule):
+    return optax.adam(rate, config.b1, config.b2, config.epsilon, _ROOT)
 
 
-def _optimistic_adam(made: _Made) -> optax.GradientTransformation:
-    b1, b2, epsilon = made.config.b1, made.config.b2, made.config.epsilon
-    return optax.optimistic_adam_v2(
-        made.rate, b1=b1, b2=b2, eps=epsilon, eps_root=made.root, nesterov=False
-    )
+def _optimistic_adam(config: OptimizerConfig, rate: optax.ScalarOrSchedule):
+    b1, b2, epsilon = config.b1, config.b2, config.epsilon
+    return optax.optimistic_adam_v2(rate, b1=b1, b2=b2, eps=epsilon, eps_root=_ROOT, nesterov=False)
 
 
-def _rmsprop(made: _Made) -> optax.GradientTransformation:
-    return optax.rmsprop(made.rate, made.config.b2, made.config.epsilon)
+def _rmsprop(config: OptimizerConfig, rate: optax.ScalarOrSchedule):
+    return optax.rmsprop(rate, config.b2, config.epsilon)
 
 
-OPTIMIZERS: Mapping[str, Callable[[_Made], optax.GradientTransformation]] = {
+OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "adam": _adam,  # arXiv:1412.6980
     "optimistic_adam": _optimistic_adam,  # arXiv:1711.00141
-    "optimistic_sgd": lambda made: optax.optimistic_gradient_descent(made.rate),
+    "optimistic_sgd": lambda config, rate: optax.optimistic_gradient_descent(rate),
     "rmsprop": _rmsprop,
-    "sgd": lambda made: optax.sgd(made.rate),
+    "sgd": lambda config, rate: optax.sgd(rate),
 }
 
 DECAYS: Mapping[str, Callable[[int], optax.Schedule]] = {
@@ -57,23 +50,21 @@ DECAYS: Mapping[str, Callable[[int], optax.Schedule]] = {
 
 
 def make_optimizer(
-    player: str, config: OptimizerConfig, decay: DecayConfig, *, differentiable: bool = False
+    player: str, config: OptimizerConfig, decay: DecayConfig
 ) -> optax.GradientTransformation:
     """The optimiser of one player; ``player`` names the Config table in error messages.
 
-    Its state keeps the peak rate as ``hyperparams["learning_rate"]``. Differentiable, it has a
-    finite slope where a gradient is 0, as `unrolled` needs.
+    Its state keeps the peak rate as ``hyperparams["learning_rate"]``.
 
     Raises:
         InputError: an unknown name.
     """
     make = lookup(f"{player}_optimizer.name", config.name, OPTIMIZERS)
     schedule = lookup("decay.shape", decay.shape, DECAYS)(decay.horizon)
-    root = config.epsilon**2 if differentiable else 0.0
 
     # A schedule given to inject_hyperparams itself would overwrite the rate in the state.
     def scheduled(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-        moves = [make(_Made(config, learning_rate, root)), optax.scale_by_schedule(schedule)]
+        moves = [make(config, learning_rate), optax.scale_by_schedule(schedule)]
         return optax.chain(*moves, *([clip_weights(config.clip)] if config.clip else []))
 
     return optax.inject_hyperparams(scheduled)(learning_rate=config.learning_rate)

@@ -87,11 +87,31 @@ _POINTS = dataclasses.replace(
     decay=DecayConfig(shape="linear", horizon=_GAN_STEPS),
 )
 
+# Half the rate and penalties of gan: with labels the game is easier, and both made better digits.
 _CGAN = _variant(
     "cgan",
     classes=10,
+    penalties={"r1": 0.5, "r2": 0.5},
+    generator_optimizer={"learning_rate": 1e-3},
+    discriminator_optimizer={"learning_rate": 1e-3},
+    decay={"horizon": 150_000},
     generator={"categories": 0, "condition": "concatenate"},
     discriminator={"condition": "concatenate"},
+)
+# Fifteen minutes on two cores, for MNIST. A label is worth more than any width tried.
+_GAN_LARGE = _variant(
+    "gan-large",
+    classes=10,
+    steps=210_000,
+    average_decay=0.9999,
+    penalties={"r1": 0.5, "r2": 0.5},
+    generator={"categories": 0, "condition": "concatenate", "widths": (256, 256)},
+    discriminator={"condition": "concatenate", "widths": (256, 256, 256)},
+    generator_optimizer={"learning_rate": 1e-3},
+    discriminator_optimizer={"learning_rate": 1e-3},
+    decay={"horizon": 240_000},
+    picture_interval=5_000,
+    checkpoint_interval=20_000,
 )
 _ACGAN = _variant(
     "acgan",
@@ -166,6 +186,11 @@ _ENTRIES = (
         _CGAN,
         "both players see the labels: draw samples of the class you ask for",
         "Mirza & Osindero 2014, arXiv:1411.1784",
+    ),
+    (
+        _GAN_LARGE,
+        "cgan with more of everything: a quarter of an hour on two cores for MNIST's digits",
+        "Mescheder et al. 2018, arXiv:1801.04406",
     ),
     (
         _LSGAN,
