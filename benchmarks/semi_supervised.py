@@ -10,6 +10,7 @@ steps of as many rows. Accuracy is that on the 10,000 test images.
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ import record
 from rich.console import Console
 
 from gan_jax import environment
+from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import make_stream, to_float
 from gan_jax.evaluate import evaluate
@@ -27,6 +29,7 @@ from gan_jax.loops import advance
 from gan_jax.optimizers import make_optimizer
 from gan_jax.recipes import recipe
 from gan_jax.train import train
+from gan_jax.types import Batch
 
 LABELS = 100  # of each class
 
@@ -43,15 +46,19 @@ def main() -> None:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     data, found = load(arguments.mnist), []
+    assert isinstance(data.train, Part) and data.train.labels is not None
+    images, all_labels = data.train.samples, data.train.labels
+    test_labels = data.test.labels
+    assert test_labels is not None
     for seed in range(arguments.seeds):
-        few = with_few_labels(data.train, seed)
+        labels = few_labels(all_labels, seed)
         path = folder / f"labels-{seed}.npz"
         np.savez(
             path,
-            images=few.samples,
-            labels=few.labels,
+            images=images,
+            labels=labels,
             test_images=data.test.samples,
-            test_labels=data.test.labels,
+            test_labels=test_labels,
         )
         config = dataclasses.replace(
             recipe("sgan"), dataset=str(path), seed=seed, steps=arguments.steps
@@ -62,7 +69,9 @@ def main() -> None:
         figures = {
             "seed": seed,
             "with a generator": report.metrics["head_accuracy"],
-            "without": alone(config, few, data.test),
+            "without": alone(
+                config, images[labels >= 0], labels[labels >= 0], data.test.samples, test_labels
+            ),
         }
         found.append(figures)
         print(figures, flush=True)
@@ -70,27 +79,29 @@ def main() -> None:
         record.write(arguments.json, {"semi_supervised": found})
 
 
-def with_few_labels(train: Part, seed: int) -> Part:
-    """All rows; so many of each class keep their label, the others get -1."""
-    order = np.random.default_rng(seed).permutation(len(train.samples))
+def few_labels(all_labels: np.ndarray, seed: int) -> np.ndarray:
+    """So many of each class keep their label, the others get -1."""
+    order = np.random.default_rng(seed).permutation(len(all_labels))
     labels = np.full(len(order), -1, np.int32)
     for label in range(10):
-        kept = order[train.labels[order] == label][:LABELS]
-        labels[kept] = label
-    return Part(train.samples, labels)
+        labels[order[all_labels[order] == label][:LABELS]] = label
+    return labels
 
 
-def alone(config, few: Part, test: Part) -> float:
+def alone(
+    config: Config,
+    images: np.ndarray,
+    labels: np.ndarray,
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+) -> float:
     """Accuracy of the discriminator's network, trained on the labelled rows by cross-entropy."""
     gan = from_config(config)
-    known = few.labels >= 0
-    stream = make_stream(
-        Part(few.samples[known], few.labels[known]), config.batch_size, config.data_seed, 500
-    )
+    stream = make_stream(Part(images, labels), config.batch_size, config.data_seed, 500)
     optimizer = make_optimizer("discriminator", config.discriminator_optimizer, config.decay)
     key = jax.random.key(config.seed)
 
-    def step(state, batch):
+    def step(state: Any, batch: Batch) -> Any:
         params, memory = state
 
         def loss(params):
@@ -107,9 +118,9 @@ def alone(config, few: Part, test: Part) -> float:
     for start in range(0, config.steps, 500):
         count = np.int32(min(500, config.steps - start))
         state, _ = program(state, stream.source, stream.picks(start), count)
-    rows = to_float(jnp.asarray(test.samples))
+    rows = to_float(jnp.asarray(test_images))
     said = np.asarray(gan.game.judge(state[0], rows, None, key).heads["classes"]).argmax(1)
-    return float((said == test.labels).mean())
+    return float((said == test_labels).mean())
 
 
 if __name__ == "__main__":

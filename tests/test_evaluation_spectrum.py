@@ -6,6 +6,7 @@ the field (theta, psi)' = (f' psi, -f' theta - gamma psi) has the matrix [[0, f'
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,13 +71,17 @@ def dirac(loss="wasserstein", penalties=None, rate=0.1, optimizer=optax.sgd, **p
     )
 
 
-def spectrum(gan, batch=REAL) -> np.ndarray:
+def spectrum(gan, batch=REAL) -> Any:
     return game_spectrum(gan.game, gan.init(jax.random.key(0)), batch)
 
 
-def sorted_roots(*coefficients: float) -> np.ndarray:
-    found = np.roots(coefficients)
-    return found[np.lexsort((-found.imag, -found.real))]
+def ordered(values) -> Any:
+    """The largest real part first, then the largest imaginary one."""
+    return values[np.lexsort((-np.imag(values), -np.real(values)))]
+
+
+def sorted_roots(*coefficients: float) -> Any:
+    return ordered(np.roots(coefficients))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -110,7 +115,7 @@ def test_instance_noise_damps(deviation):
     np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
-def step_eigenvalues(gan) -> np.ndarray:
+def step_eigenvalues(gan) -> Any:
     """Of one step's map of both players' parameters, whose optimisers remember nothing."""
     state = gan.init(jax.random.key(0))
 
@@ -119,7 +124,7 @@ def step_eigenvalues(gan) -> np.ndarray:
         return jnp.stack([after.generator.params, after.discriminator.params])
 
     found = np.linalg.eigvals(np.asarray(jax.jacfwd(move)(jnp.zeros(2)), np.float64))
-    return found[np.lexsort((-found.imag, -found.real))]
+    return ordered(found)
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if SLOPES[name][0] == SLOPES[name][1]])
@@ -141,8 +146,7 @@ def test_eigenvalues_of_a_step(name, loss, rate, gamma):
         "consensus": (consensus(0.3), one + rate * (field - 0.3 * field.T @ field)),
     }[name]
     gan = dirac(loss, {"r1": gamma}, rate, dynamics=dynamics)
-    expected = np.linalg.eigvals(matrix)
-    expected = expected[np.lexsort((-expected.imag, -expected.real))]
+    expected = ordered(np.linalg.eigvals(matrix))
     np.testing.assert_allclose(step_eigenvalues(gan), expected, atol=1e-3)
 
 
@@ -227,10 +231,10 @@ def test_jacobian_of_networks_against_differences(key):
 def test_leading_eigenvalues_are_those_of_the_whole_matrix(key, monkeypatch):
     gan = tiny_gan(sample_shape=(2,), penalties={"r1": 1.0, "r2": 1.0})
     state, batch = gan.init(key), Batch(jax.random.normal(key, (8, 2)))
-    whole = game_spectrum(gan.game, state, batch)
+    whole: Any = game_spectrum(gan.game, state, batch)
     assert (np.diff(whole.real) <= 0).all()
     monkeypatch.setattr("gan_jax.evaluation.spectrum.DENSE", 10)
-    leading = game_spectrum(gan.game, state, batch, 4)
+    leading: Any = game_spectrum(gan.game, state, batch, 4)
     np.testing.assert_allclose(leading.real, whole[:4].real, atol=1e-3)
     np.testing.assert_allclose(np.abs(leading.imag), np.abs(whole[:4].imag), atol=1e-3)
     with pytest.raises(InputError, match="count: 0 is out of range"):
