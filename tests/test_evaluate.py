@@ -171,6 +171,21 @@ def test_a_conditional_run_is_asked_for_the_labels_of_the_data(tmp_path):
     assert run.read_evaluations()[0]["label_consistency"] == pytest.approx(found, abs=0.05)
 
 
+def test_classes_that_the_discriminator_tells(tmp_path):
+    base = recipe("points")
+    config = dataclasses.replace(
+        base,
+        dataset="ring",
+        steps=400,
+        terms={"semi_supervised": 1.0},
+        discriminator=dataclasses.replace(base.discriminator, head="semi_supervised"),
+    )
+    run = train(config, tmp_path / "run", console=quiet()).run
+    report = evaluate(run.path, console=quiet())
+    assert report.metrics["head_accuracy"] > 0.95  # eight modes far apart
+    assert report.metrics["label_consistency"] is None
+
+
 def test_points_from_the_truth_are_healthy(tmp_path):
     data = load("grid")
     drawn = data.test.samples

@@ -1,0 +1,150 @@
+"""Every loss with every penalty, dynamics and kind of players: pairs here, all of them at length.
+
+What holds for each: the state keeps its type, figures are finite, a scan of steps is a loop of
+them, a member of a population is that GAN alone, and samples have their shape.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import assert_close, tiny_config
+
+from gan_jax.config import Config, DiscriminatorConfig, DynamicsConfig, GeneratorConfig
+from gan_jax.environment import run_once
+from gan_jax.gan import from_config
+from gan_jax.loops import population
+from gan_jax.losses import LOSSES
+from gan_jax.penalties import PENALTIES
+from gan_jax.types import Batch
+
+STEPS, ROWS = 3, 4
+QUICK = run_once(jax.__version_info__)  # half of the time to compile, and no other numbers
+PLAYERS = {
+    "plain": {},
+    "concatenate": {"condition": "concatenate"},
+    "projection": {"condition": "projection"},
+    "classes": {"head": "classes"},
+    "semi_supervised": {"head": "semi_supervised"},
+    "information": {"head": "codes"},
+    "packs": {"pack": 2, "minibatch_deviation": True},
+    "spectral": {"normalization": "spectral"},
+    "layer": {"normalization": "layer"},
+}
+AXES = {
+    "loss": list(LOSSES),
+    "penalty": ["none", *PENALTIES],
+    "dynamics": ["alternating", "simultaneous", "extragradient", "consensus", "unrolled"],
+    "players": list(PLAYERS),
+    "optimizer": ["adam", "optimistic_adam", "sgd"],
+}
+ALL = list(itertools.product(*AXES.values()))
+
+
+def covering_pairs() -> list[tuple[str, ...]]:
+    """Few combinations among which every pair of two axes' values occurs; greedy, always the same."""
+    places = list(itertools.combinations(range(len(AXES)), 2))
+
+    def pairs(case):
+        return {(i, j, case[i], case[j]) for i, j in places}
+
+    left = set().union(*map(pairs, ALL))
+    order = np.random.default_rng(0)
+    chosen = []
+    while left:
+        some = [ALL[index] for index in order.integers(len(ALL), size=200)]
+        first = next(iter(sorted(left)))
+        some += [case for case in ALL if first in pairs(case)][:200]
+        best = max(some, key=lambda case: len(pairs(case) & left))
+        if pairs(best) & left:
+            chosen.append(best)
+            left -= pairs(best)
+    return chosen
+
+
+def config_of(case: tuple[str, ...]) -> Config:
+    loss, penalty, dynamics, players, optimizer = case
+    wanted = {"classes", "semi_supervised", "information"} & {players}
+    conditional = players in ("concatenate", "projection", "classes")
+    base = tiny_config()
+    rates = {"name": optimizer, "learning_rate": 1e-2}
+    return Config.from_dict(
+        {"generator_optimizer": rates, "discriminator_optimizer": rates},
+        Config(
+            sample_shape=(2,),
+            classes=3,
+            batch_size=ROWS,
+            loss=loss,
+            penalties={} if penalty == "none" else {penalty: 0.3},
+            terms=dict.fromkeys(wanted, 0.5),
+            dynamics=DynamicsConfig(name=dynamics, unroll=2),
+            average_decay=0.9,
+            generator=GeneratorConfig(
+                latent_size=3,
+                categories=2,
+                widths=(4,),
+                activation="tanh",
+                last_activation="identity",
+                condition="concatenate" if conditional else "none",
+            ),
+            discriminator=DiscriminatorConfig(widths=(4,), activation="tanh", **PLAYERS[players]),
+            generator_optimizer=base.generator_optimizer,
+            discriminator_optimizer=base.discriminator_optimizer,
+        ),
+    )
+
+
+def check(case: tuple[str, ...]) -> None:
+    gan = from_config(config_of(case))
+    keys = jax.random.split(jax.random.key(0), 2)
+    samples = jax.random.normal(jax.random.key(1), (STEPS, ROWS, 2))
+    batches = Batch(samples, jnp.arange(STEPS * ROWS).reshape(STEPS, ROWS) % 3)
+    many = population(gan)
+
+    def in_a_scan(gan, state):
+        return jax.lax.scan(gan.train_step, state, batches)
+
+    alone = jax.jit(lambda key: in_a_scan(gan, gan.init(key)), compiler_options=QUICK)
+    together = jax.jit(lambda keys: in_a_scan(many, many.init(keys)), compiler_options=QUICK)
+    step = jax.jit(gan.train_step, compiler_options=QUICK)
+    first = gan.init(keys[1])
+    scanned, metrics = alone(keys[1])
+    state = first
+    for index in range(STEPS):
+        state, _ = step(state, jax.tree.map(lambda x, index=index: x[index], batches))
+    for a, b in zip(jax.tree.leaves(scanned), jax.tree.leaves(first), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+    assert metrics.finite.all()
+    assert_close(scanned.generator, state.generator)
+    assert_close(scanned.discriminator, state.discriminator)
+    members, _ = together(keys)
+    assert_close(jax.tree.map(lambda x: x[1], members.average), scanned.average)
+    drawn = gan.sample(scanned, keys[0], 5)
+    assert drawn.shape == (5, 2) and np.isfinite(drawn).all()
+
+
+PAIRS = covering_pairs()
+
+
+def test_pairs_are_covered():
+    found = {
+        (i, j, case[i], case[j])
+        for case in PAIRS
+        for i, j in itertools.combinations(range(len(AXES)), 2)
+    }
+    sizes = [len(values) for values in AXES.values()]
+    assert len(found) == sum(a * b for a, b in itertools.combinations(sizes, 2))
+    assert len(PAIRS) < 2 * 81  # the largest two axes alone need 81
+
+
+@pytest.mark.parametrize("case", PAIRS, ids="-".join)
+def test_pair(case):
+    check(case)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", ALL, ids="-".join)
+def test_all(case):
+    check(case)
