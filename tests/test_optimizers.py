@@ -29,7 +29,9 @@ def moved(name: str, gradients, decay=CONSTANT, **changes) -> np.ndarray:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("decay", DECAYS)
 def test_rate_lives_in_the_state_and_decays_to_zero(name, decay):
-    optimizer = make_optimizer("generator", OptimizerConfig(name=name, learning_rate=0.25), CONSTANT)
+    optimizer = make_optimizer(
+        "generator", OptimizerConfig(name=name, learning_rate=0.25), CONSTANT
+    )
     assert optimizer.init(jnp.zeros(())).hyperparams["learning_rate"] == 0.25  # pyright: ignore
     path = moved(name, np.ones(8), DecayConfig(shape=decay, horizon=5))
     assert path[0] < 0
