@@ -67,8 +67,13 @@ def main() -> None:
             steps=arguments.steps,
             decay=DecayConfig(shape="linear", horizon=arguments.steps),
             generator=dataclasses.replace(
-                base.generator, latent_size=100, categories=0, widths=(1200, 1200)
+                base.generator,
+                latent_size=100,
+                categories=0,
+                widths=(1200, 1200),
+                activation="relu",
             ),
+            discriminator=dataclasses.replace(base.discriminator, activation="relu"),
         )
         path = folder / f"seed-{seed}"
         train(config, path, console=Console(quiet=True))

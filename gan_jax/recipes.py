@@ -57,8 +57,8 @@ _GAN = Config(
     loss="non_saturating",
     penalties={"r1": 1.0, "r2": 1.0},
     average_decay=0.99965,  # half of it is forgotten after 2,000 steps
-    generator=GeneratorConfig(latent_size=16, categories=10, widths=(256, 128), activation="relu"),
-    discriminator=DiscriminatorConfig(widths=(256, 256), activation="relu", center=-1.0),
+    generator=GeneratorConfig(latent_size=16, categories=10, widths=(256, 128)),
+    discriminator=DiscriminatorConfig(widths=(256, 256), center=-1.0),
     generator_optimizer=_GAN_ADAM,
     discriminator_optimizer=_GAN_ADAM,
     # Rates that have reached zero by the last step made worse digits than rates still falling.
@@ -95,8 +95,8 @@ _CGAN = _variant(
     generator_optimizer={"learning_rate": 1e-3},
     discriminator_optimizer={"learning_rate": 1e-3},
     decay={"horizon": 150_000},
-    generator={"categories": 0, "condition": "concatenate"},
-    discriminator={"condition": "concatenate"},
+    generator={"categories": 0, "condition": "concatenate", "activation": "relu"},
+    discriminator={"condition": "concatenate", "activation": "relu"},
 )
 # Fifteen minutes on two cores, for MNIST. A label is worth more than any width tried.
 _GAN_LARGE = _variant(
@@ -105,8 +105,17 @@ _GAN_LARGE = _variant(
     steps=210_000,
     average_decay=0.9999,
     penalties={"r1": 0.5, "r2": 0.5},
-    generator={"categories": 0, "condition": "concatenate", "widths": (256, 256)},
-    discriminator={"condition": "concatenate", "widths": (256, 256, 256)},
+    generator={
+        "categories": 0,
+        "condition": "concatenate",
+        "widths": (256, 256),
+        "activation": "relu",
+    },
+    discriminator={
+        "condition": "concatenate",
+        "widths": (256, 256, 256),
+        "activation": "relu",
+    },
     generator_optimizer={"learning_rate": 1e-3},
     discriminator_optimizer={"learning_rate": 1e-3},
     decay={"horizon": 240_000},

@@ -44,7 +44,7 @@ ALL = list(itertools.product(*AXES.values()))
 
 
 def covering_pairs() -> list[tuple[str, ...]]:
-    """Few combinations among which every pair of two axes' values occurs; greedy, always the same."""
+    """Few combinations among which every pair of two axes' values occurs; greedy."""
     places = list(itertools.combinations(range(len(AXES)), 2))
 
     def pairs(case):
