@@ -24,15 +24,12 @@ from gan_jax.types import Batch
 STEPS, ROWS = 3, 4
 QUICK = run_once(jax.__version_info__)  # half of the time to compile, and no other numbers
 PLAYERS = {
-    "plain": {},
-    "concatenate": {"condition": "concatenate"},
-    "projection": {"condition": "projection"},
+    "concatenate": {"condition": "concatenate", "normalization": "layer"},
+    "projection": {"condition": "projection", "normalization": "spectral"},
     "classes": {"head": "classes"},
     "semi_supervised": {"head": "semi_supervised"},
     "information": {"head": "codes"},
     "packs": {"pack": 2, "minibatch_deviation": True},
-    "spectral": {"normalization": "spectral"},
-    "layer": {"normalization": "layer"},
 }
 AXES = {
     "players": list(PLAYERS),

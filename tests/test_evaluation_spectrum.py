@@ -92,8 +92,7 @@ def test_every_loss_without_penalty_circles_or_stands(loss):
     np.testing.assert_allclose(found, [expected, -expected], atol=1e-3)
 
 
-@pytest.mark.parametrize("penalty", ["r1", "r2"])
-@pytest.mark.parametrize("gamma", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize(("penalty", "gamma"), [("r1", 0.3), ("r1", 3.0), ("r2", 1.0)])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradient_penalties_damp(loss, gamma, penalty):
     # -gamma/2 +- sqrt(gamma^2/4 - f'^2): the printed equation of arXiv:2501.05441 lacks the square.
@@ -128,8 +127,7 @@ def step_eigenvalues(gan) -> Any:
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if SLOPES[name][0] == SLOPES[name][1]])
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1.5])
-@pytest.mark.parametrize("gamma", [0.0, 0.4])
+@pytest.mark.parametrize(("rate", "gamma"), [(0.1, 0.0), (1.5, 0.4)])
 @pytest.mark.parametrize("name", ["simultaneous", "alternating", "extragradient", "consensus"])
 def test_eigenvalues_of_a_step(name, loss, rate, gamma):
     slope, _ = SLOPES[loss]

@@ -417,8 +417,10 @@ def dcgan(shape, normalization="none", **changes):
     return GENERATORS["dcgan"](config), DISCRIMINATORS["dcgan"](config)
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 7, 3)])
-@pytest.mark.parametrize("normalization", ["none", "layer", "spectral"])
+@pytest.mark.parametrize(
+    ("shape", "normalization"),
+    [((28, 28, 1), "none"), ((9, 7, 3), "layer"), ((9, 7, 3), "spectral")],
+)
 def test_convolutional_pair(normalization, shape, key):
     generator, discriminator = dcgan(shape, normalization)
     params = generator.init(key)
