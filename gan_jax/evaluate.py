@@ -110,12 +110,18 @@ def evaluate(
         console.print(f"only {len(rows):,} samples: figures are noisy", highlight=False)
     evaluator = Evaluator(dataset, len(rows), console)
     metrics, verdict = evaluator.measure(rows, labels)
+    anchors = evaluator.anchors
     if run is not None and samples is None:
-        metrics["head_accuracy"] = _head_accuracy(run, dataset, best=best)
+        accuracy = _head_accuracy(run, dataset, best=best)
+        if accuracy is not None:  # real rows have no head: null beside it
+            metrics["head_accuracy"] = accuracy
+            anchors = {
+                name: {**figures, "head_accuracy": None} for name, figures in anchors.items()
+            }
     if run is not None and samples is None and not best:  # the records are of the newest
         verdict = _with_history(verdict, Run.open(run), comparable=against is None)
     seconds = round(time.perf_counter() - begun, 2)
-    return Report(*verdict, metrics, evaluator.anchors, len(rows), evaluator.features, seconds)
+    return Report(*verdict, metrics, anchors, len(rows), evaluator.features, seconds)
 
 
 def show(report: Report, console: Console) -> None:

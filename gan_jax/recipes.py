@@ -98,7 +98,7 @@ _CGAN = _variant(
     generator={"categories": 0, "condition": "concatenate", "activation": "relu"},
     discriminator={"condition": "concatenate", "activation": "relu"},
 )
-# Fifteen minutes on two cores, for MNIST. A label is worth more than any width tried.
+# A quarter of an hour on two cores, for MNIST. A label is worth more than any width tried.
 _GAN_LARGE = _variant(
     "gan-large",
     classes=10,

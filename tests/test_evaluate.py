@@ -152,6 +152,7 @@ def test_a_run_and_what_it_prints(tmp_path, capsys):
     report = evaluate(run, console=quiet())
     assert report.samples == 2_000 and report.metrics["copying"] is None
     assert report.metrics["label_consistency"] is None  # nothing was asked for
+    assert set(report.anchors["train"]) == set(report.metrics)
 
 
 def test_a_conditional_run_is_asked_for_the_labels_of_the_data(tmp_path):
@@ -183,6 +184,7 @@ def test_classes_that_the_discriminator_tells(tmp_path):
     run = train(config, tmp_path / "run", console=quiet()).run
     report = evaluate(run.path, console=quiet())
     assert report.metrics["head_accuracy"] > 0.95  # eight modes far apart
+    assert set(report.anchors["train"]) == set(report.metrics)
     assert report.metrics["label_consistency"] is None
 
 
