@@ -17,7 +17,7 @@ from gan_jax.networks.heads import Output, output_of
 from gan_jax.networks.inputs import (
     beside,
     check_conditions,
-    drawing_labels,
+    generator_network,
     labelled,
     shape_shown,
     with_deviation,
@@ -108,9 +108,7 @@ def dcgan_generator(config: Config) -> Network:
         tuple(config.sample_shape),
         told,
     )
-    inputs = (generator.latent_size + generator.categories,)
-    network = from_linen(module, inputs, conditional=told > 0)
-    return drawing_labels(network, told) if told else network
+    return generator_network(module, config)
 
 
 def dcgan_discriminator(config: Config) -> Network:

@@ -1,18 +1,19 @@
 """What networks see beside their latents or samples: labels, and how varied a batch is."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
-from gan_jax.networks.network import Network
+from gan_jax.networks.network import Network, from_linen
 from gan_jax.types import Key, Labels, Latents, Params, Samples
 
 __all__ = [
     "LOUD",
     "beside",
     "check_conditions",
-    "drawing_labels",
+    "generator_network",
     "labelled",
     "needed",
     "shape_shown",
@@ -62,16 +63,22 @@ def labelled(latents: Latents, labels: Labels | None, classes: int) -> Latents:
     """Latents with a one-hot vector of the label behind them, if there are classes."""
     if not classes:
         return latents
-    assert labels is not None, "drawing_labels has seen to it"
+    assert labels is not None, "generator_network has seen to it"
     return jnp.concatenate([latents, LOUD * jax.nn.one_hot(labels, classes)], axis=1)
 
 
-def drawing_labels(network: Network, classes: int) -> Network:
-    """A conditional generator that draws the labels, uniformly, where it is given none."""
+def generator_network(module: nn.Module, config: Config) -> Network:
+    """A module of latents, and of labels where it is conditional; given none, it draws them."""
+    generator = config.generator
+    conditional = generator.condition != "none"
+    inputs = (generator.latent_size + generator.categories,)
+    network = from_linen(module, inputs, conditional=conditional)
+    if not conditional:
+        return network
 
     def apply(params: Params, latents: Latents, labels: Labels | None, key: Key) -> Samples:
         if labels is None:
-            labels = jax.random.randint(key, latents.shape[:1], 0, classes)
+            labels = jax.random.randint(key, latents.shape[:1], 0, config.classes)
         return network.apply(params, latents, labels, key)
 
     return Network(network.init, apply)

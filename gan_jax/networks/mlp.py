@@ -11,7 +11,7 @@ from gan_jax.networks.heads import Output, output_of
 from gan_jax.networks.inputs import (
     beside,
     check_conditions,
-    drawing_labels,
+    generator_network,
     labelled,
     shape_shown,
     with_deviation,
@@ -107,9 +107,7 @@ def mlp_generator(config: Config, *, residual: bool = False) -> Network:
     body = _body("generator", config, math.prod(config.sample_shape), residual)
     told = 0 if generator.condition == "none" else config.classes
     module = MLPGenerator(body, generator.last_activation, tuple(config.sample_shape), told)
-    inputs = (generator.latent_size + generator.categories,)
-    network = from_linen(module, inputs, conditional=told > 0)
-    return drawing_labels(network, told) if told else network
+    return generator_network(module, config)
 
 
 def mlp_discriminator(config: Config, *, residual: bool = False) -> Network:
