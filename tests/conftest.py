@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from gan_jax import environment
 
@@ -11,10 +12,14 @@ os.environ["XLA_FLAGS"] = environment.with_options(os.environ.get("XLA_FLAGS", "
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN, build, from_config
+from gan_jax.losses import LOSSES
+from gan_jax.networks import Network
+from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import recipe
 from gan_jax.types import Batch
 
@@ -72,6 +77,32 @@ def tiny_config(**changes) -> Config:
 
 def tiny_gan(**changes) -> GAN:
     return from_config(tiny_config(**changes))
+
+
+def dirac(
+    loss="wasserstein", penalties=None, rates: Any = 0.1, start=0.0, optimizer=optax.sgd, **parts
+) -> GAN:
+    """One parameter each (arXiv:1801.04406 section 2): data at 0, G = theta, D(x) = psi * x.
+
+    ``rates``: of both players, or the generator's and the discriminator's.
+    """
+    first, second = rates if isinstance(rates, tuple) else (rates, rates)
+    return build(
+        generator=Network(
+            init=lambda key: jnp.full((), start),
+            apply=lambda theta, latents, labels, key: jnp.broadcast_to(theta, (len(latents), 1)),
+        ),
+        discriminator=Network(
+            init=lambda key: jnp.full((), start),
+            apply=lambda psi, samples, labels, key: psi * samples[:, 0],
+        ),
+        loss=LOSSES[loss],
+        penalties={name: (PENALTIES[name], gamma) for name, gamma in (penalties or {}).items()},
+        generator_optimizer=optimizer(first),
+        discriminator_optimizer=optimizer(second),
+        draw_latents=1,
+        **parts,
+    )
 
 
 def random_batch(seed: int, rows: int = 8, shape: tuple[int, ...] = (2,)) -> Batch:

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, assert_same_bits, random_batch, tiny_config, tiny_gan
+from conftest import assert_close, assert_same_bits, dirac, random_batch, tiny_config, tiny_gan
 
 from gan_jax.dynamics import alternating
 from gan_jax.errors import InputError
 from gan_jax.game import Round
 from gan_jax.gan import build
-from gan_jax.losses import LOSSES, wasserstein
+from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.optimizers import make_optimizer
 from gan_jax.penalties import PENALTIES
@@ -19,24 +19,8 @@ from gan_jax.state import GANState
 from gan_jax.types import Batch
 
 
-def dirac_gan(*, rate: float, gamma: float, loss=wasserstein, discriminator_steps: int = 1):
-    """One parameter each (arXiv:1801.04406 §2): data at 0, G = theta, D(x) = psi * x."""
-    return build(
-        generator=Network(
-            init=lambda key: jnp.ones(()),
-            apply=lambda theta, latents, labels, key: jnp.broadcast_to(theta, (len(latents), 1)),
-        ),
-        discriminator=Network(
-            init=lambda key: jnp.ones(()),
-            apply=lambda psi, samples, labels, key: psi * samples[:, 0],
-        ),
-        loss=loss,
-        penalties={"r1": (PENALTIES["r1"], gamma)},
-        generator_optimizer=optax.sgd(rate),
-        discriminator_optimizer=optax.sgd(rate),
-        draw_latents=1,
-        dynamics=alternating(discriminator_steps),
-    )
+def dirac_gan(*, rate: float, gamma: float, loss="wasserstein", discriminator_steps: int = 1):
+    return dirac(loss, {"r1": gamma}, rate, 1.0, dynamics=alternating(discriminator_steps))
 
 
 def players(state: GANState) -> np.ndarray:

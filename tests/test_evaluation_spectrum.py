@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import tiny_config, tiny_gan
+from conftest import dirac, tiny_config, tiny_gan
 from jax.flatten_util import ravel_pytree
 
 from gan_jax.config import DynamicsConfig
@@ -50,25 +50,6 @@ SLOPES = {
     "boundary_seeking": (0.0, 0.5),
 }
 REAL = Batch(jnp.zeros((4, 1)))
-
-
-def dirac(loss="wasserstein", penalties=None, rate=0.1, optimizer=optax.sgd, **parts):
-    return build(
-        generator=Network(
-            init=lambda key: jnp.zeros(()),
-            apply=lambda theta, latents, labels, key: jnp.broadcast_to(theta, (len(latents), 1)),
-        ),
-        discriminator=Network(
-            init=lambda key: jnp.zeros(()),
-            apply=lambda psi, samples, labels, key: psi * samples[:, 0],
-        ),
-        loss=LOSSES[loss],
-        penalties={name: (PENALTIES[name], gamma) for name, gamma in (penalties or {}).items()},
-        generator_optimizer=optimizer(rate),
-        discriminator_optimizer=optimizer(rate),
-        draw_latents=1,
-        **parts,
-    )
 
 
 def spectrum(gan, batch=REAL) -> Any:
@@ -152,7 +133,7 @@ def test_bilinear_game_by_its_spectral_radii():
     # Wasserstein on Dirac is the game min max of psi * theta; u is the rate.
     for u in (0.1, 0.5, 0.9):
         radius = {
-            dynamics: np.abs(step_eigenvalues(dirac(rate=u, dynamics=make()))).max()
+            dynamics: np.abs(step_eigenvalues(dirac(rates=u, dynamics=make()))).max()
             for dynamics, make in {
                 "simultaneous": simultaneous,
                 "alternating": alternating,
@@ -169,7 +150,7 @@ def test_bilinear_game_by_its_spectral_radii():
 @pytest.mark.parametrize("u", [0.3, 0.45, 0.57, 0.58])
 def test_optimistic_steps_converge_below_one_over_root_three(u):
     # x' = x + 2 u J x - u J x_before: roots of l^2 - (1 + 2iu) l + iu, the largest in size counts.
-    gan = dirac(rate=u, optimizer=optax.optimistic_gradient_descent, dynamics=simultaneous())
+    gan = dirac(rates=u, optimizer=optax.optimistic_gradient_descent, dynamics=simultaneous())
     state = at_params(gan.init(jax.random.key(0)), jnp.float32(1.0), jnp.float32(0.5))
 
     def step(state, _):
@@ -185,18 +166,7 @@ def test_optimistic_steps_converge_below_one_over_root_three(u):
 
 def test_two_learning_rates_are_two_rates():
     # Simultaneous steps of rates a and b: [[1, a f'], [-b f', 1 - b gamma]].
-    gan = build(
-        generator=Network(
-            lambda key: jnp.zeros(()), lambda p, z, labels, key: jnp.broadcast_to(p, (len(z), 1))
-        ),
-        discriminator=Network(lambda key: jnp.zeros(()), lambda p, x, labels, key: p * x[:, 0]),
-        loss=LOSSES["wasserstein"],
-        penalties={"r1": (PENALTIES["r1"], 0.5)},
-        generator_optimizer=optax.sgd(0.05),
-        discriminator_optimizer=optax.sgd(0.4),
-        draw_latents=1,
-        dynamics=simultaneous(),
-    )
+    gan = dirac("wasserstein", {"r1": 0.5}, (0.05, 0.4), dynamics=simultaneous())
     expected = np.linalg.eigvals([[1.0, 0.05], [-0.4, 1.0 - 0.4 * 0.5]])
     np.testing.assert_allclose(
         sorted(step_eigenvalues(gan), key=lambda x: x.imag),
@@ -304,7 +274,7 @@ def test_unrolled_by_nothing_is_alternating_and_adam_survives_dead_units(key):
 
 def test_further_moves_of_the_generator(key):
     # Wasserstein on Dirac: the generator moves by rate * psi each time.
-    gan = dirac(rate=0.1, dynamics=alternating(1, 3))
+    gan = dirac(rates=0.1, dynamics=alternating(1, 3))
     state = at_params(gan.init(key), jnp.float32(0.0), jnp.float32(2.0))
     after, _ = gan.train_step(state, REAL)
     np.testing.assert_allclose(after.generator.params, 3 * 0.1 * 2.0, rtol=1e-6)
