@@ -88,8 +88,9 @@ def makers(product: Product, copies: int) -> dict[str, Run]:
 def seconds_by_maker(product: Product, turns: int, flops: float) -> dict[str, float]:
     """Median seconds of one product, by what makes it, in turns of about so many operations."""
     bytes_each = 4 * (math.prod(product.left) + math.prod(product.right))
-    # A loop on less than a megabyte is compiled in another way (see gan_jax/environment.py).
-    copies = 1 + 2_000_000 // bytes_each
+    # A loop on less than a megabyte is compiled in another way (see gan_jax/environment.py), but
+    # thousands of a product that is smaller yet take the compiler longer than all else here.
+    copies = min(1 + 2_000_000 // bytes_each, 100)
     # But the smallest are all overhead, and slow: a few thousand do.
     steps = math.ceil(min(flops / product.flops, 5_000) / copies)
     # Each by itself: three libraries' idle threads in one process halve each other's rates.

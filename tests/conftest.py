@@ -33,19 +33,23 @@ needs_shared = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_caches(tmp_path_factory):
-    """Decoded data and compiled programs of the tests, kept apart from the user's.
+def own_caches(tmp_path_factory, worker_id):
+    """Decoded data, classifiers and compiled programs of the tests, kept apart from the user's.
 
     The same programs are compiled over and over here; keeping them halves the time of the suite.
+    Its processes share them, hence the bound: with one, jax locks what it reads and writes.
     """
-    programs = str(tmp_path_factory.mktemp("programs"))
-    jax.config.update("jax_compilation_cache_dir", programs)
+    base = tmp_path_factory.getbasetemp()
+    caches = (base if worker_id == "master" else base.parent) / "caches"
+    programs, kept = caches / "programs", caches / "gan_jax"
+    jax.config.update("jax_compilation_cache_dir", str(programs))
+    jax.config.update("jax_compilation_cache_max_size", 2**30)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAN_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv(
-            "JAX_COMPILATION_CACHE_DIR", programs
-        )  # for commands in processes of their own
+        patch.setenv("GAN_JAX_CACHE", str(kept))
+        # And for commands in processes of their own.
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+        patch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
         yield
 

@@ -118,7 +118,7 @@ def test_killed_between_evaluation_and_checkpoint(watched, tmp_path, monkeypatch
     config = dataclasses.replace(CONFIG, checkpoint_interval=15)
     whole = train(config, tmp_path / "whole", console=quiet()).run
     save, path = Checkpoints.save, tmp_path / "run"
-    for killed_at in range(1, 9):
+    for killed_at in range(1, 5):
 
         def saves_only_so_many(self, state, facts, left=iter(range(killed_at))):  # noqa: B008
             if next(left, None) is None:
