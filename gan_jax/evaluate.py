@@ -17,7 +17,7 @@ from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.verdict import Verdict
-from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, plain
+from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, pick, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.runs import Run
 from gan_jax.runs import load as load_run
@@ -96,8 +96,10 @@ def evaluate(
         rows = sample_run(run, asked, labels=labels, best=best)
     else:
         part = load_npz(Path(samples).expanduser()).train
-        rows, labels = part.samples[:asked], part.labels
-        labels = None if labels is None or (labels < 0).any() else labels[:asked]
+        rows, labels = pick(part, asked)  # whatever they are sorted by
+        labels = None if labels is None or (labels < 0).any() else labels
+        if len(rows) < len(part.samples):
+            console.print(f"{len(rows):,} of {len(part.samples):,} samples", highlight=False)
     if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
         raise InputError(
             f"{samples or run}: samples are {rows.dtype} of shape {rows.shape[1:]}; those of "

@@ -25,7 +25,7 @@ from gan_jax.evaluation.features import (
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
-__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _FORMAT = 2  # raise it when the classifier comes out differently
@@ -63,7 +63,7 @@ class Evaluator:
 
 def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
     """The judge of so many samples against as many test rows, and what its features are."""
-    test = _pick(dataset.test, count)
+    test = pick(dataset.test, count)
     train = None if isinstance(dataset.train, Mixture) else dataset.train.samples
     shares = None
     if dataset.classes and dataset.test.labels is not None:
@@ -138,7 +138,7 @@ def _anchors(
         drawn = dataset.train.draw(jax.random.key(_SEED), count)
         part = Part(np.asarray(drawn.samples), np.asarray(drawn.labels))
     else:
-        part = _pick(dataset.train, count)
+        part = pick(dataset.train, count)
     labels = part.labels if dataset.classes else None
     asked = None if labels is None or (labels < 0).any() else labels
     anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count)}
@@ -215,7 +215,7 @@ def _keep(path: Path, content: bytes) -> None:
         pass
 
 
-def _pick(part: Part, count: int) -> Part:
+def pick(part: Part, count: int) -> Part:
     """So many rows at most, always the same."""
     order = np.random.RandomState(_SEED).permutation(len(part.samples))[:count]
     return Part(part.samples[order], None if part.labels is None else part.labels[order])

@@ -34,10 +34,11 @@ def stripes(tmp_path_factory):
         test_images=test[0],
         test_labels=test[1],
     )
-    noise = np.random.default_rng(9)
+    noise, many = np.random.default_rng(9), striped_images(1_500, 4)
     samples = {
         "fresh": fresh,
         "shuffled": (fresh[0], noise.permutation(fresh[1])),
+        "sorted": tuple(array[np.argsort(many[1], kind="stable")] for array in many),
         "copies": (train[0][:500], None),
         "one_class": (striped_images(1_000, 5)[0][striped_images(1_000, 5)[1] == 0], None),
         "few": (np.tile(fresh[0][:5], (100, 1, 1, 1)), None),
@@ -50,10 +51,17 @@ def stripes(tmp_path_factory):
     return folder
 
 
-def judged(stripes, name):
+def judged(stripes, name, console=None, **options):
     return evaluate(
-        samples=stripes / f"{name}.npz", against=str(stripes / "data.npz"), console=quiet()
+        samples=stripes / f"{name}.npz",
+        against=str(stripes / "data.npz"),
+        console=console or quiet(),
+        **options,
     )
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # pyright: ignore
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,13 @@ def test_planted_samples(stripes, name, word):
     assert report.verdict == word, (report.metrics, report.anchors)
     if name == "one_class":
         assert report.metrics["missing_classes"] == [1]
+
+
+def test_a_file_sorted_by_class_is_judged_as_a_whole(stripes):
+    console = quiet()
+    report = judged(stripes, "sorted", console)  # of more than there are test rows
+    assert report.verdict == "healthy" and report.metrics["label_consistency"] > 0.98
+    assert "500 of 1,500 samples" in said(console)
 
 
 def test_anchors_are_in_order_and_kept(stripes):
@@ -258,12 +273,12 @@ def test_unusable_samples(stripes, tmp_path, arrays, message):
 def test_mistakes_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert message in said and "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert message in printed and "Traceback" not in printed
 
 
 def test_the_table_fits_a_terminal(stripes):
     console = Console(file=io.StringIO(), width=80)
     show(judged(stripes, "fresh"), console)
-    lines = console.file.getvalue().splitlines()  # pyright: ignore
+    lines = said(console).splitlines()
     assert max(map(len, lines)) <= 160 and any("precision" in line for line in lines)
