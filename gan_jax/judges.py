@@ -29,7 +29,7 @@ __all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick"
 
 FAST, FULL = 2_000, 10_000  # samples
 _FORMAT = 2  # raise it when the classifier comes out differently
-_ANCHORS = 3  # raise it when an anchor does
+_ANCHORS = 4  # raise it when an anchor does
 _SEED = 0
 
 
@@ -142,6 +142,9 @@ def _anchors(
     labels = part.labels if dataset.classes else None
     asked = None if labels is None or (labels < 0).any() else labels
     anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count)}
+    if judge.copies is not None:
+        with console.status("measuring real rows: fresh ..."):
+            anchors["fresh"] = judge.fresh(count)
     for name, rows in anchor_rows(part.samples, labels).items():
         with console.status(f"measuring real rows: {name.replace('_', ' ')} ..."):
             known = asked if name == "train" else None

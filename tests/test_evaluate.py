@@ -91,13 +91,15 @@ def test_a_file_sorted_by_class_is_judged_as_a_whole(stripes):
 
 def test_anchors_are_in_order_and_kept(stripes):
     report = judged(stripes, "fresh")
-    frechet = {name: figures["frechet_distance"] for name, figures in report.anchors.items()}
+    frechet = {name: found.get("frechet_distance") for name, found in report.anchors.items()}
     for spoilt in ("class_dropped", "blurred", "noisy"):
         assert frechet[spoilt] > 2 * frechet["train"]
     fresh = report.metrics["frechet_distance"]
     assert 0.5 < fresh / frechet["train"] < 2.0  # both are real rows
     assert fresh < 2 * frechet["floor"] < frechet["class_dropped"]
     assert report.anchors["train"]["authenticity"] == 0.0
+    assert abs(report.metrics["copying"] - report.anchors["fresh"]["copying"]) < 3
+    assert abs(report.metrics["authenticity"] - report.anchors["fresh"]["authenticity"]) < 0.1
     assert report.anchors["class_dropped"]["missing_classes"] == [1]
     again = judged(stripes, "fresh")
     assert again._replace(seconds=0) == report._replace(seconds=0)

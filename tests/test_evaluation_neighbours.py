@@ -6,6 +6,7 @@ import scipy.stats
 
 from gan_jax.errors import InputError
 from gan_jax.evaluation.neighbours import (
+    CopyTest,
     authenticity,
     copying_test,
     expected_coverage,
@@ -124,6 +125,37 @@ def test_regions_count_by_their_held_out_rows():
     found = copying_test(data, fake, held_out, cells=2)
     assert found == pytest.approx(0.75 * one + 0.25 * other, rel=1e-6)
     assert abs(one - other) > 1
+
+
+def test_fresh_rows_by_their_definition():
+    train, held_out = normal(0, 40, 2), normal(2, 20, 2)
+    aways, farther = [], []
+    for row in train:  # leave it out, and look at it as at a generated one
+        rest = train[(train != row).any(1)]
+        to_rest, others = (
+            np.linalg.norm(rest - row, axis=1),
+            np.linalg.norm(rest[:, None] - rest[None], axis=2),
+        )
+        aways.append(to_rest.min())
+        farther.append(to_rest.min() > np.sort(others[to_rest.argmin()])[1])
+    found = CopyTest(train, held_out).measure_fresh(40)
+    assert found.authenticity == np.mean(farther)
+    zero = np.zeros((2, 1))  # from which distances are these
+    of_held_out = np.linalg.norm(held_out[:, None] - train[None], axis=2).min(1)
+    expected = copying_test(zero, np.array(aways)[:, None], of_held_out[:, None])
+    assert found.copying == pytest.approx(expected)
+
+
+def test_held_out_rows_of_others_are_no_sign_of_copies():
+    """As MNIST's test rows, by other writers: samples are compared with fresh rows' score."""
+    differences, scores = [], []
+    for seed in range(0, 120, 3):
+        held_out = 1.15 * normal(seed, 200, 2)
+        test = CopyTest(normal(seed + 1, 400, 2), held_out)
+        scores.append(test.measure(normal(seed + 2, 200, 2)).copying)
+        differences.append(scores[-1] - test.measure_fresh(200).copying)
+    assert np.mean(scores) < -1.5
+    assert abs(np.mean(differences)) < 3 / np.sqrt(40) and 0.7 < np.std(differences) < 1.3
 
 
 def test_planted_copies_are_found(three_sets):

@@ -59,6 +59,22 @@ def test_samples(changes, word):
     assert word in VERDICTS and len(found.reasons) == 3 and found.advice
 
 
+@pytest.mark.parametrize(
+    ("copying", "fresh", "word"),
+    [
+        (-7.8, {"copying": -4.7}, "memorising"),
+        (-7.6, {"copying": -4.7}, "healthy"),  # as near as rows of the same writers are
+        (-0.5, {"copying": 2.6}, "memorising"),  # though held-out rows are nearer still
+        (-3.1, {"copying": None}, "memorising"),
+    ],
+)
+def test_copies_are_told_from_fresh_rows(copying, fresh, word):
+    found = judge_samples(
+        GOOD | {"copying": copying, "authenticity": 0.3}, ANCHORS | {"fresh": fresh}
+    )
+    assert found.verdict == word
+
+
 def test_missing_classes_are_named():
     assert "3, 7" in judge_samples(GOOD | {"missing_classes": [3, 7]}, ANCHORS).reasons[0]
 

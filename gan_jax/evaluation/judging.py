@@ -21,7 +21,7 @@ from gan_jax.evaluation.distances import (
     kernel_distance,
     sliced_wasserstein,
 )
-from gan_jax.evaluation.neighbours import copies_of, expected_coverage, manifold
+from gan_jax.evaluation.neighbours import CopyTest, expected_coverage, manifold
 from gan_jax.evaluation.two_sample import two_sample_test
 
 __all__ = ["Judge", "View", "anchor_rows"]
@@ -65,7 +65,7 @@ class Judge:
         self.project = self.copies = None
         if train is not None:
             self.project, projected = _projection(train)
-            self.copies = copies_of(projected, self.project(held_out))
+            self.copies = CopyTest(projected, self.project(held_out))
 
     def measure(
         self, rows: np.ndarray, labels: np.ndarray | None = None, *, thorough: bool = False
@@ -119,7 +119,7 @@ class Judge:
             if labels is not None:
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
         if self.project is not None and self.copies is not None:
-            figures |= self.copies(self.project(rows))._asdict()
+            figures |= self.copies.measure(self.project(rows))._asdict()
         if thorough:
             figures |= self._measure_thoroughly(seen.features, rows, labels)
         return figures
@@ -134,6 +134,10 @@ class Judge:
             "different_bins": bins.different / bins.bins,
             "classification_accuracy": learned,
         }
+
+    def fresh(self, count: int) -> dict[str, float]:
+        """What tells copies, of so many training rows that are each left out; {} without any."""
+        return {} if self.copies is None else self.copies.measure_fresh(count)._asdict()
 
     def floors(self, count: int) -> dict[str, float]:
         """What a perfect generator's samples, so many of them, come to on average."""

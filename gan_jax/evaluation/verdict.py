@@ -3,8 +3,10 @@
 Of samples alone, in this order, where a *ratio* is a figure over the same figure of real training
 rows (the anchor ``train``); `history` has what a run's records add:
 
-- ``memorising``: generated rows lie nearer to training rows than held-out ones do (C_T < -3), and
-  the share of them that are no copies is less than three quarters of held-out rows'.
+- ``memorising``: generated rows lie nearer to training rows than fresh rows do: C_T is more than 3
+  below theirs (the anchor ``fresh``, or 0 without it), which is three standard errors of either and
+  of their difference; and the share of them that are no copies is less than three quarters of
+  held-out rows'.
 - ``collapsed``: rows look real (precision ratio at least 0.5 and, where there are classes, half as
   many as of real rows are recognised as of one), and their total variance is less than a quarter of
   the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
@@ -23,7 +25,7 @@ __all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples"]
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
 VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "diverged")
 
-_COPYING = -3.0
+_COPYING = -3.0  # from fresh rows' C_T
 _AUTHENTIC = 0.75  # of held-out rows' share
 _SPREAD = 0.25  # of the data's variance
 _HALF = 0.5
@@ -54,7 +56,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
             any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
             ``authenticity_held_out``.
-        anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``.
+        anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``; where
+            there is a training set, ``fresh`` with ``copying``.
     """
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
@@ -75,11 +78,12 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     copying, authentic = metrics.get("copying"), metrics.get("authenticity")
     if copying is not None and authentic is not None:
         held_out = metrics["authenticity_held_out"]
-        if copying < _COPYING and authentic < _AUTHENTIC * held_out:
+        honest = anchors.get("fresh", {}).get("copying") or 0.0
+        if copying < honest + _COPYING and authentic < _AUTHENTIC * held_out:
             return Verdict(
                 "memorising",
                 (
-                    f"C_T {copying:.1f}: nearer to training rows than held-out rows are",
+                    f"C_T {copying:.1f}: nearer to training rows than fresh rows, {honest:.1f}",
                     f"{authentic:.0%} of rows are no copies, of held-out rows {held_out:.0%}",
                     figures[1],
                 ),
