@@ -63,7 +63,8 @@ def evaluate(
             each was asked to be of a class; in place of samples drawn from the run.
         against: the data set to compare with; the run's own by default.
         data_dir: where tensorflow-datasets keeps its files.
-        full: 10,000 samples against the test rows, in place of 2,000.
+        full: 10,000 samples against as many test rows, in place of 2,000, if there are so many; and
+            those figures that take long.
         best: the run's best checkpoint by its own evaluations, in place of the newest.
         console: where to say what takes long.
 
@@ -110,7 +111,7 @@ def evaluate(
         raise InputError(f"samples: {len(rows)} are too few; at least {least} are needed")
     if len(rows) < FAST:
         console.print(f"only {len(rows):,} samples: figures are noisy", highlight=False)
-    evaluator = Evaluator(dataset, len(rows), console)
+    evaluator = Evaluator(dataset, len(rows), console, full=full)
     metrics, verdict = evaluator.measure(rows, labels)
     anchors = evaluator.anchors
     if run is not None and samples is None:

@@ -36,17 +36,18 @@ _SEED = 0
 class Evaluator:
     """From samples of one kind of data to figures and a verdict, as often as one likes."""
 
-    def __init__(self, dataset: Dataset, count: int, console: Console):
+    def __init__(self, dataset: Dataset, count: int, console: Console, *, full: bool = False):
         """Looks up, or makes, what depends on the data alone.
 
         Args:
             dataset: what samples are compared with: its test rows.
             count: how many samples there will be; as many test rows, if there are.
             console: where to say what takes long.
+            full: also those figures that take long.
         """
         self.judge, self.features = _judge(dataset, count, console)
-        self.thorough = count > FAST
-        self.anchors = _anchors(dataset, self.judge, count, console)
+        self.thorough = full
+        self.anchors = _anchors(dataset, self.judge, count, console, full=full)
 
     def measure(
         self, rows: np.ndarray, labels: np.ndarray | None = None
@@ -126,10 +127,10 @@ def labels_to_ask(dataset: Dataset, count: int) -> np.ndarray | None:
 
 
 def _anchors(
-    dataset: Dataset, judge: Judge, count: int, console: Console
+    dataset: Dataset, judge: Judge, count: int, console: Console, *, full: bool
 ) -> dict[str, dict[str, Any]]:
     """Figures of real rows and of spoilt ones, kept for the next time."""
-    path = _kept(_fingerprint(dataset), f"anchors-{count}-{_ANCHORS}.json")
+    path = _kept(_fingerprint(dataset), f"anchors-{count}{'-full' * full}-{_ANCHORS}.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -148,7 +149,7 @@ def _anchors(
     for name, rows in anchor_rows(part.samples, labels).items():
         with console.status(f"measuring real rows: {name.replace('_', ' ')} ..."):
             known = asked if name == "train" else None
-            anchors[name] = plain(judge.measure(rows, known, thorough=count > FAST))
+            anchors[name] = plain(judge.measure(rows, known, thorough=full))
     _keep(path, json.dumps(anchors).encode())
     return anchors
 
