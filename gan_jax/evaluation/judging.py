@@ -1,5 +1,6 @@
 """All figures of one set of samples, and of the anchors that give them a meaning."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ from gan_jax.evaluation.two_sample import two_sample_test
 __all__ = ["Judge", "View", "anchor_rows"]
 
 _COMPONENTS = 64  # of pixels, in which nearest training rows are sought
-_FITTED = 10_000  # rows the components are fitted on
+_FITTED = 2_000  # rows the components are fitted on
+_BLOCK = 1_000  # rows put there at a time
 _SURE = 0.9  # the probability of its class from which a row counts as recognised
 
 
@@ -191,15 +193,16 @@ def _flat(rows: np.ndarray) -> np.ndarray:
 
 def _projection(train: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Onto the principal components of training rows, and those rows there."""
-    fitted = _flat(train[:_FITTED])
-    mean = fitted.mean(0)
-    if fitted.shape[1] <= _COMPONENTS:
+    if math.prod(train.shape[1:]) <= _COMPONENTS:
         return _flat, _flat(train)
-    _, vectors = np.linalg.eigh((fitted - mean).T @ (fitted - mean))
-    axes = vectors[:, -_COMPONENTS:].astype(np.float32)
+    # A fixed random pick, for rows may come sorted by class.
+    fitted = _flat(train[np.random.RandomState(0).permutation(len(train))[:_FITTED]])
+    mean = fitted.mean(0)
+    # Of rows by features: no matrix of features by features, which large images would not allow.
+    axes = np.linalg.svd(fitted - mean, full_matrices=False)[2][:_COMPONENTS].T
 
     def project(rows: np.ndarray) -> np.ndarray:
-        flat = rows.reshape(len(rows), -1).astype(np.float32)
-        return ((flat - mean.astype(np.float32)) @ axes).astype(np.float64)
+        blocks = range(0, len(rows), _BLOCK)
+        return np.concatenate([(_flat(rows[i : i + _BLOCK]) - mean) @ axes for i in blocks])
 
     return project, project(train)
