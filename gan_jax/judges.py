@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,10 +162,8 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
     if labels is None or dataset.classes < 2 or dataset.test.labels is None:
         return untrained(shape, dataset.classes, _SEED), 0.0
     path = _kept(dataset.fingerprint, "classifier.npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            classifier = Classifier({name: jnp.asarray(file[name]) for name in file}, True)
-    except (OSError, ValueError):
+    classifier = _read_classifier(path, untrained(shape, dataset.classes))
+    if classifier is None:
         with console.status("") as status:
 
             def progress(step: int, steps: int) -> None:
@@ -190,6 +189,17 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
         accuracy = float((said == dataset.test.labels)[known].mean())
         _keep(path, str(accuracy).encode())
         return classifier, accuracy
+
+
+def _read_classifier(path: Path, like: Classifier) -> Classifier | None:
+    """The one kept there; None where there is none, or what is left of one."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            params = {name: jnp.asarray(file[name]) for name in like.params}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    same = all(params[name].shape == value.shape for name, value in like.params.items())
+    return like._replace(params=params, trained=True) if same else None
 
 
 def _fingerprint(dataset: Dataset) -> str:

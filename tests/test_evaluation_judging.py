@@ -1,8 +1,50 @@
 """What all figures of samples share: where copies are sought, what is cached, what is refused."""
 
-import numpy as np
+import io
 
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gan_jax import judges
+from gan_jax.data import Dataset, Part
+from gan_jax.evaluation.features import Classifier, untrained
 from gan_jax.evaluation.judging import Judge, View
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def dataset(part: Part, test: Part | None = None, classes: int = 0, name: str = "mine") -> Dataset:
+    return Dataset(name, part, None, part if test is None else test, classes)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "other arrays", "other shapes", "text"])
+def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    trained = []
+
+    def train(images, labels, classes, **_) -> Classifier:
+        trained.append(1)
+        return untrained(images.shape[1:], classes)._replace(trained=True)
+
+    monkeypatch.setattr(judges, "train_classifier", train)
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
+    data = dataset(Part(images, np.arange(20, dtype=np.int32) % 2), classes=2)
+    judges.classifier_of(data, quiet())
+    (path,) = tmp_path.rglob("classifier.npz")
+    whole = path.read_bytes()
+    if damage == "other arrays":
+        np.savez(path, first=np.zeros(3))
+    elif damage == "other shapes":
+        np.savez(path, **dict.fromkeys(untrained((4, 4, 1), 2).params, np.zeros(3)))  # pyright: ignore
+    else:
+        path.write_bytes({"cut short": whole[:500], "empty": b"", "text": b"hello"}[damage])
+    judges.classifier_of(data, quiet())
+    assert len(trained) == 2 and path.read_bytes() == whole
+    judges.classifier_of(data, quiet())
+    assert len(trained) == 2  # kept
 
 
 def test_rows_sorted_by_class_do_not_spoil_the_components(monkeypatch):
