@@ -197,9 +197,12 @@ def _projection(train: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], 
         return _flat, _flat(train)
     # A fixed random pick, for rows may come sorted by class.
     fitted = _flat(train[np.random.RandomState(0).permutation(len(train))[:_FITTED]])
-    mean = fitted.mean(0)
-    # Of rows by features: no matrix of features by features, which large images would not allow.
-    axes = np.linalg.svd(fitted - mean, full_matrices=False)[2][:_COMPONENTS].T
+    from sklearn.decomposition import PCA
+
+    # No matrix of features by features, nor all of their components: large images allow neither.
+    count = min(_COMPONENTS, len(fitted))
+    found = PCA(count, svd_solver="randomized", random_state=0).fit(fitted)
+    mean, axes = found.mean_, found.components_.T
 
     def project(rows: np.ndarray) -> np.ndarray:
         blocks = range(0, len(rows), _BLOCK)
