@@ -106,11 +106,6 @@ def evaluate(
             f"{samples or run}: samples are {rows.dtype} of shape {rows.shape[1:]}; those of "
             f"{dataset.name} are {dataset.test.samples.dtype} of shape {dataset.sample_shape}"
         )
-    least = 100
-    if len(rows) < least:
-        raise InputError(f"samples: {len(rows)} are too few; at least {least} are needed")
-    if len(rows) < FAST:
-        console.print(f"only {len(rows):,} samples: figures are noisy", highlight=False)
     evaluator = Evaluator(dataset, len(rows), console, full=full)
     metrics, verdict = evaluator.measure(rows, labels)
     anchors = evaluator.anchors

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from gan_jax.data import Dataset, Mixture, Part
 from gan_jax.environment import cache_dir
+from gan_jax.errors import InputError
 from gan_jax.evaluation.features import (
     Classifier,
     classification_accuracy,
@@ -29,6 +30,7 @@ from gan_jax.evaluation.verdict import Verdict, judge_samples
 __all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
+_LEAST = 100  # test rows, and samples
 _FORMAT = 2  # raise it when the classifier comes out differently
 _ANCHORS = 4  # raise it when an anchor does
 _SEED = 0
@@ -45,7 +47,11 @@ class Evaluator:
             count: how many samples there will be; as many test rows, if there are.
             console: where to say what takes long.
             full: also those figures that take long.
+
+        Raises:
+            InputError: too few test rows or samples for any figure to mean something.
         """
+        _check_counts(dataset, count, console)
         self.judge, self.features = _judge(dataset, count, console)
         self.thorough = full
         self.anchors = _anchors(dataset, self.judge, count, console, full=full)
@@ -61,6 +67,22 @@ class Evaluator:
         """
         metrics = self.judge.measure(rows, labels, thorough=self.thorough)
         return metrics, judge_samples(metrics, self.anchors)
+
+
+def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
+    """Refuse too few rows on either side, and say where figures are noisy."""
+    kind = "validation" if dataset.test is dataset.validation else "test"
+    rows = len(dataset.test.samples)
+    for name, found in ((f"{kind} rows of {dataset.name}", rows), ("samples", count)):
+        if found < _LEAST:
+            raise InputError(f"{name}: {found} are too few; at least {_LEAST} are needed")
+    if rows < FAST:
+        note = f"only {rows:,} {kind} rows in {dataset.name}: figures are noisy"
+    elif count < FAST:
+        note = f"only {count:,} samples: figures are noisy"
+    else:
+        return
+    console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:

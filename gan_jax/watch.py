@@ -72,7 +72,8 @@ class Watch:
         rows: a checkpoint chosen by these looks better on them than it is.
 
         Raises:
-            InputError: as `read_wishes`, or a metric that these data do not allow.
+            InputError: as `read_wishes`, a metric that these data do not allow, or too few rows to
+                compare with.
         """
         self.sign, self.stop_at = read_wishes(config)
         self.loss, self.interval, self.best_by = (

@@ -8,12 +8,17 @@ from rich.console import Console
 
 from gan_jax import judges
 from gan_jax.data import Dataset, Part
+from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, untrained
 from gan_jax.evaluation.judging import Judge, View
 
 
 def quiet() -> Console:
     return Console(file=io.StringIO(), width=200)
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # pyright: ignore
 
 
 def dataset(part: Part, test: Part | None = None, classes: int = 0, name: str = "mine") -> Dataset:
@@ -45,6 +50,31 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
     assert len(trained) == 2 and path.read_bytes() == whole
     judges.classifier_of(data, quiet())
     assert len(trained) == 2  # kept
+
+
+def points(count: int, seed: int = 0, d: int = 2) -> Part:
+    return Part(np.random.default_rng(seed).normal(size=(count, d)).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("test", "count", "message"),
+    [
+        (90, 4_000, "test rows of mine: 90 are too few; at least 100"),
+        (120, 90, "samples: 90 are too few; at least 100"),
+        (120, 120, "only 120 test rows in mine: figures are noisy"),
+        (2_000, 500, "only 500 samples: figures are noisy"),
+    ],
+)
+def test_which_rows_are_few(test, count, message, monkeypatch):
+    monkeypatch.setattr(judges, "_judge", lambda *_: (None, ""))
+    monkeypatch.setattr(judges, "_anchors", lambda *_, **options: {})
+    console, data = quiet(), dataset(points(9), points(test))
+    if "too few" in message:
+        with pytest.raises(InputError, match=message):
+            judges.Evaluator(data, count, console)
+    else:
+        judges.Evaluator(data, count, console)
+        assert message in said(console)
 
 
 def test_rows_sorted_by_class_do_not_spoil_the_components(monkeypatch):

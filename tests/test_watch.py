@@ -226,10 +226,14 @@ def test_validation_rows_judge_where_there_are_any(tmp_path):
     assert watch.count == 300 and judged.sum() == dataset.validation.samples.sum() > 0
 
 
-def test_a_metric_that_the_data_do_not_allow_is_refused(tmp_path):
+def test_what_the_data_do_not_allow_is_refused(tmp_path):
     np.savez(tmp_path / "data.npz", samples=np.random.default_rng(0).normal(size=(3_000, 2)))
     changes = {"dataset": str(tmp_path / "data.npz"), "best_by": "class_total_variation"}
     with pytest.raises(InputError, match="best_by: class_total_variation needs classes"):
+        train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
+    np.savez(tmp_path / "data.npz", samples=np.random.default_rng(0).normal(size=(500, 2)))
+    changes |= {"best_by": "recall", "validation": 0.1}
+    with pytest.raises(InputError, match="validation rows of .*data.npz: 45 are too few"):
         train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
     assert not (tmp_path / "run").exists()
 

@@ -202,7 +202,7 @@ def _projection(train: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], 
     # No matrix of features by features, nor all of their components: large images allow neither.
     count = min(_COMPONENTS, len(fitted))
     found = PCA(count, svd_solver="randomized", random_state=0).fit(fitted)
-    mean, axes = found.mean_, found.components_.T
+    mean, axes = found.mean_, np.asarray(found.components_).T
 
     def project(rows: np.ndarray) -> np.ndarray:
         blocks = range(0, len(rows), _BLOCK)
