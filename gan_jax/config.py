@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "DecayConfig",
     "DiscriminatorConfig",
+    "DynamicsConfig",
     "GeneratorConfig",
     "NoiseConfig",
     "OptimizerConfig",

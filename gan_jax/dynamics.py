@@ -65,7 +65,7 @@ def alternating(discriminator_steps: int = 1, generator_steps: int = 1) -> Dynam
     Raises:
         InputError: (when traced) the batch does not divide into ``discriminator_steps`` parts.
     """
-    return _alternating(discriminator_steps, generator_steps, 0)
+    return _alternating(discriminator_steps, generator_steps, None)
 
 
 def unrolled(steps: int, discriminator_steps: int = 1) -> Dynamics:
@@ -149,7 +149,7 @@ def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Rep
     return Gradients(at_generator, at_discriminator), report
 
 
-def _alternating(discriminator_steps: int, generator_steps: int, ahead: int) -> Dynamics:
+def _alternating(discriminator_steps: int, generator_steps: int, ahead: int | None) -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def move_discriminator(player: Player, round: Round):
             gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
@@ -180,10 +180,10 @@ def _alternating(discriminator_steps: int, generator_steps: int, ahead: int) -> 
 
             round, pullback = _draw(game, state, params, mine[-1], last)
             discriminator, report = move_discriminator(discriminator, round)
-            if ahead:
-                gradient = _answer_ahead(discriminator, round, mine[-1], state, report)
-            else:
+            if ahead is None:
                 gradient = _answer(game, discriminator.params, round, pullback, report)
+            else:
+                gradient = _answer_ahead(discriminator, round, mine[-1], state, report)
             generator = _update(optimizers.generator, state.generator, gradient)
 
             def further_move(player: Player, key: Key):

@@ -118,13 +118,13 @@ def make_game(
             if want is not None:
                 value = jnp.mean(want(real, fake, Told(labels, round.latents)))
                 values[f"{player}_{name}"] = value
-                total += round.hyperparameters[f"terms.{name}"] * value
+                total += term.factor * round.hyperparameters[f"terms.{name}"] * value
         return total, values
 
     def discriminator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
-        network_key, penalty_key = jax.random.split(round.key)
+        view_key, network_key, penalty_key = jax.random.split(round.key, 3)
         labels = round.real.labels
-        round = shown(round, round.key)
+        round = shown(round, view_key)
 
         def critic(samples: Samples, labels: Labels | None) -> Judgement:
             return judge(params, samples, labels, network_key)
@@ -145,10 +145,11 @@ def make_game(
         }
 
     def generator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
+        view_key, network_key, _ = jax.random.split(round.key, 3)  # as the discriminator's
         labels = round.real.labels
-        round = shown(round, round.key)
-        real = judge(params, *round.real, round.key)
-        fake = judge(params, *round.fake, round.key)
+        round = shown(round, view_key)
+        real = judge(params, *round.real, network_key)
+        fake = judge(params, *round.fake, network_key)
         objective = jnp.mean(loss.generator(real.logits, fake.logits))
         added, extra = extras("generator", real, fake, round, labels)
         return objective + added if terms else objective, {"extra": extra}
@@ -171,10 +172,11 @@ def instance_noise(batch: Batch, round: Round, key: Key) -> Batch:
 def packed(size: int) -> View:
     """Samples shown by so many together, as further channels or features (arXiv:1712.04086).
 
-    A discriminator that judges packs sees how alike their samples are. The batch then counts packs.
+    A discriminator that judges packs sees how alike their samples are. The batch then counts packs,
+    which have no labels: one of another label may be among them.
 
     Raises:
-        InputError: (when traced) the batch does not divide into packs, or its rows have labels.
+        InputError: (when traced) the batch does not divide into packs.
     """
 
     def view(batch: Batch, round: Round, key: Key) -> Batch:

@@ -1,5 +1,6 @@
 """`GAN`: three pure functions, made from parts (`build`) or from names (`from_config`)."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
 from gan_jax.optimizers import make_optimizer
 from gan_jax.penalties import PENALTIES, Penalty
 from gan_jax.state import GANState, Metrics, Player
-from gan_jax.terms import TERMS, Term
+from gan_jax.terms import HEADS_OF, TERMS, Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
 
 __all__ = ["GAN", "build", "from_config"]
@@ -181,6 +182,48 @@ def _dynamics(config: Config) -> Dynamics:
     return make()
 
 
+def _optimizer(config: Config, player: str) -> optax.GradientTransformation:
+    """A player's optimiser; its decay counts the player's moves, the config's counts steps."""
+    moves = getattr(config, f"{player}_steps")
+    decay = dataclasses.replace(config.decay, horizon=moves * config.decay.horizon)
+    return make_optimizer(player, getattr(config, f"{player}_optimizer"), decay)
+
+
+def _check_together(config: Config) -> None:
+    """Refuse what is fine by itself, but together would train something else than it says."""
+    discriminator, terms = config.discriminator, config.terms
+    for name in terms:
+        lookup("terms", name, TERMS)
+        head = HEADS_OF.get(name, discriminator.head)
+        if head != discriminator.head:
+            raise InputError(
+                f"terms.{name}: needs discriminator.head {head}; it is {discriminator.head}"
+            )
+        loss = lookup("loss", config.loss, LOSSES)
+        if name in ("smoothing", "fake_smoothing") and loss.probability is None:
+            allowed = ", ".join(n for n, other in LOSSES.items() if other.probability is not None)
+            raise InputError(
+                f"terms.{name}: is of losses that define D(x), {allowed}; the loss is {config.loss}"
+            )
+    trained = {head: name for name, head in HEADS_OF.items()}.get(discriminator.head)
+    if trained is not None and trained not in terms:
+        raise InputError(
+            f"discriminator.head: nothing trains {discriminator.head}; give terms.{trained} too"
+        )
+    conditional = config.generator.condition != "none"
+    if "classes" in terms and not conditional:
+        raise InputError("terms.classes: needs generator.condition; it is none")
+    if conditional and discriminator.condition == "none" and "classes" not in terms:
+        raise InputError(
+            "generator.condition: nothing holds the generator to its labels; give "
+            "discriminator.condition, or discriminator.head classes and terms.classes"
+        )
+    if config.batch_size % discriminator.pack:
+        raise InputError(
+            f"batch_size: {config.batch_size} rows do not divide into packs of {discriminator.pack}"
+        )
+
+
 def from_config(config: Config) -> GAN:
     """The GAN that a `Config` names.
 
@@ -188,16 +231,15 @@ def from_config(config: Config) -> GAN:
         InputError: a value out of its range, or a name that no table holds; it says which field.
     """
     config.validate()
+    _check_together(config)
     generator = lookup("generator.name", config.generator.name, GENERATORS)
     discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
     return build(
         generator=generator(config),
         discriminator=discriminator(config),
         loss=lookup("loss", config.loss, LOSSES),
-        generator_optimizer=make_optimizer("generator", config.generator_optimizer, config.decay),
-        discriminator_optimizer=make_optimizer(
-            "discriminator", config.discriminator_optimizer, config.decay
-        ),
+        generator_optimizer=_optimizer(config, "generator"),
+        discriminator_optimizer=_optimizer(config, "discriminator"),
         draw_latents=_draw_latents(config.generator),
         penalties={
             name: (lookup("penalties", name, PENALTIES), gamma)

@@ -66,8 +66,12 @@ def _wgan_gp_one_sided(key: Key, critic: Critic, real: Batch, fake: Batch) -> ja
 
 def _dragan(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
     del fake
-    # As the paper's code: uniform noise, up to half of the deviation over the whole batch.
-    noise = 0.5 * jnp.std(real.samples) * jax.random.uniform(key, real.samples.shape)
+    # As the paper's code: uniform noise, up to half of the deviation over the whole batch, times a
+    # share of each row's own, so that near points are among them.
+    noise_key, share_key = jax.random.split(key)
+    noise = 0.5 * jnp.std(real.samples) * jax.random.uniform(noise_key, real.samples.shape)
+    rows = (real.samples.shape[0],) + (1,) * (real.samples.ndim - 1)
+    noise *= jax.random.uniform(share_key, rows)
     return jnp.square(_gradient_norm(critic, Batch(real.samples + noise, real.labels)) - 1.0)
 
 

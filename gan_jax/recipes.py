@@ -147,8 +147,8 @@ _RGAN = _variant("rgan", loss="relativistic_average")
 _R3GAN = _variant("r3gan", loss="relativistic")
 _DRAGAN = _variant("dragan", penalties={"dragan": 10.0})
 _PACGAN = _variant("pacgan", batch_size=64, discriminator={"pack": 2})
-# Both as in the papers: five moves of the critic, RMSProp and clipped weights, or Adam and GP. Only
-# the rates are larger, for small networks.
+# As in the papers: five moves of the critic, RMSProp and clipped weights, or Adam and GP. The rest,
+# rates for small networks and an averaged generator among it, is the default recipe's.
 _WGAN = _variant(
     "wgan",
     loss="wasserstein",

@@ -24,7 +24,7 @@ class Player:
 class GANState:
     """All that must survive to the next step, and nothing else."""
 
-    step: jax.Array  # [] int32, counts generator moves
+    step: jax.Array  # [] int32, counts steps
     key: Key  # [] typed root key, never advanced: step t uses fold_in(key, t)
     generator: Player
     discriminator: Player

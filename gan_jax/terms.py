@@ -1,8 +1,9 @@
 r"""What players want besides telling real from generated, per example, given judgements.
 
 A term is a pair of functions ``(real, fake, told) -> [batch]``, one for each player, either of
-which may be None; the objective gains its weight times its mean. Nothing here knows parameters or
-a critic: what is asked is what the discriminator said of both batches, by logits and by heads.
+which may be None. The mean is reported; the objective gains it times the term's factor and weight.
+Nothing here knows parameters or a critic: what is asked is what the discriminator said of both
+batches, by logits and by heads.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from gan_jax.errors import InputError
 from gan_jax.types import Judgement, Labels, Latents
 
 __all__ = [
+    "HEADS_OF",
     "TERMS",
     "Term",
     "Told",
@@ -42,6 +44,7 @@ class Term(NamedTuple):
 
     discriminator: Want | None
     generator: Want | None
+    factor: float = 1.0  # -1 for what players want more of
 
 
 def _head(judgement: Judgement, name: str) -> jax.Array:
@@ -89,7 +92,7 @@ def _information(real: Judgement, fake: Judgement, told: Told) -> jax.Array:
         bound -= optax.softmax_cross_entropy(category, asked.astype(jnp.float32))
     normals = latents[:, : codes.shape[1]]
     # Entropy of a normal, less its surprise under a normal of deviation 1 about what was said.
-    return -(bound + jnp.sum(0.5 - 0.5 * jnp.square(normals - codes), axis=1))
+    return bound + jnp.sum(0.5 - 0.5 * jnp.square(normals - codes), axis=1)
 
 
 def _smooth_real(real: Judgement, fake: Judgement, told: Told) -> jax.Array:
@@ -114,11 +117,12 @@ semi_supervised = Term(_semi_supervised, None)
 Nats, the mean over those real rows of a batch that have a label.
 """
 
-information = Term(_information, _information)
+information = Term(_information, _information, factor=-1.0)
 r"""InfoGAN (arXiv:1606.03657): what was put into the latents is to be read from the sample.
 
-Minus the lower bound of their mutual information, nats: :math:`\mathbb E \log Q(c|G(c)) + H(c)`
-over the category and the first normals, for each of which :math:`Q` is a normal of deviation 1.
+A lower bound of their mutual information, nats: :math:`\mathbb E \log Q(c|G(c)) + H(c)` over the
+category and the first normals, for each of which :math:`Q` is a normal of deviation 1, as in the
+authors' code. So it comes to at most :math:`\log K` of the category and half a nat of each normal.
 """
 
 smoothing = Term(_smooth_real, None)
@@ -130,6 +134,13 @@ losses of cross-entropy.
 
 fake_smoothing = Term(_smooth_fake, None)
 r"""The other side: generated rows are told to be so by 1 - s, which adds :math:`-s f`."""
+
+HEADS_OF: Mapping[str, str] = {
+    "classes": "classes",
+    "semi_supervised": "semi_supervised",
+    "information": "codes",
+}
+"""What the discriminator's head has to be for a term; others need none."""
 
 TERMS: Mapping[str, Term] = {
     "classes": classes,

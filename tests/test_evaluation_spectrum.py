@@ -68,7 +68,11 @@ def sorted_roots(*coefficients: float) -> Any:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_without_penalty_circles_or_stands(loss):
     generator, discriminator = SLOPES[loss]
-    found = spectrum(dirac(loss))
+    gan = dirac(loss)
+    field = [[0.0, generator], [-discriminator, 0.0]]
+    matrix = game_jacobian(gan.game, gan.init(jax.random.key(0)), REAL)
+    np.testing.assert_allclose(matrix, field, atol=1e-3)
+    found = spectrum(gan)
     expected = 1j * np.sqrt(generator * discriminator)
     np.testing.assert_allclose(found, [expected, -expected], atol=1e-3)
 
@@ -107,10 +111,28 @@ def step_eigenvalues(gan) -> Any:
     return ordered(found)
 
 
+def unrolled_matrix(slope: float, rate: float, gamma: float, ahead: int) -> Any:
+    """Of (theta, psi): the generator descends -f' theta psi_k, psi_k being k moves later than psi.
+
+    Each move is psi <- a psi - h f' theta with a = 1 - h gamma, so the gradient has -f' psi_k and,
+    through psi_k, f'^2 h theta (1 + a + ... + a^(k-1)). The discriminator makes one of the moves.
+    """
+    keep = 1.0 - rate * gamma
+    sums = sum(keep**i for i in range(ahead))
+    moved = np.array([-rate * slope, keep])  # psi after its own move
+    later = keep**ahead * moved + np.array([-rate * slope * sums, 0.0])
+    theta = np.array([1.0 - rate * slope**2 * rate * sums, 0.0]) + rate * slope * later
+    return np.stack([theta, moved])
+
+
 @pytest.mark.parametrize("loss", [name for name in LOSSES if SLOPES[name][0] == SLOPES[name][1]])
-@pytest.mark.parametrize(("rate", "gamma"), [(0.1, 0.0), (1.5, 0.4)])
-@pytest.mark.parametrize("name", ["simultaneous", "alternating", "extragradient", "consensus"])
-def test_eigenvalues_of_a_step(name, loss, rate, gamma):
+@pytest.mark.parametrize(
+    ("rate", "gamma", "penalty"), [(0.1, 0.0, "r1"), (1.5, 0.4, "r1"), (0.3, 1.0, "r2")]
+)
+@pytest.mark.parametrize(
+    "name", ["simultaneous", "alternating", "extragradient", "consensus", "unrolled"]
+)
+def test_eigenvalues_of_a_step(name, loss, rate, gamma, penalty):
     slope, _ = SLOPES[loss]
     field = np.array([[0.0, slope], [-slope, -gamma]])
     one = np.eye(2)
@@ -123,8 +145,9 @@ def test_eigenvalues_of_a_step(name, loss, rate, gamma):
         ),
         "extragradient": (extragradient(), one + rate * field @ (one + rate * field)),
         "consensus": (consensus(0.3), one + rate * (field - 0.3 * field.T @ field)),
+        "unrolled": (unrolled(3), unrolled_matrix(slope, rate, gamma, 3)),
     }[name]
-    gan = dirac(loss, {"r1": gamma}, rate, dynamics=dynamics)
+    gan = dirac(loss, {penalty: gamma}, rate, dynamics=dynamics)
     expected = ordered(np.linalg.eigvals(matrix))
     np.testing.assert_allclose(step_eigenvalues(gan), expected, atol=1e-3)
 
@@ -175,10 +198,12 @@ def test_two_learning_rates_are_two_rates():
     )
 
 
-def test_jacobian_of_networks_against_differences(key):
+@pytest.mark.parametrize("normalization", ["none", "spectral"])
+def test_jacobian_of_networks_against_differences(normalization, key):
     config = tiny_config(penalties={"r1": 1.0})
     smooth = {"generator": config.generator, "discriminator": config.discriminator}
-    smooth = {name: dataclasses.replace(x, activation="tanh") for name, x in smooth.items()}
+    changes = {"activation": "tanh", "normalization": normalization}
+    smooth = {name: dataclasses.replace(x, **changes) for name, x in smooth.items()}
     gan = tiny_gan(penalties={"r1": 1.0}, **smooth)
     state, batch = gan.init(key), Batch(jax.random.normal(key, (8, 2)))
     matrix = game_jacobian(gan.game, state, batch)
@@ -189,7 +214,7 @@ def test_jacobian_of_networks_against_differences(key):
         return -ravel_pytree(tuple(found))[0]
 
     direction = jax.random.normal(jax.random.key(1), flat.shape)
-    step = 1e-2
+    step = 2e-3
     difference = (field(flat + step * direction) - field(flat - step * direction)) / (2 * step)
     np.testing.assert_allclose(matrix @ direction, difference, rtol=2e-2, atol=2e-3)
     # The two players descend different losses: no Hessian, so not symmetric.

@@ -88,6 +88,8 @@ def test_noise_of_none_and_packs_of_one_are_the_plain_step(key):
     state, found = (jax.jit(gan.train_step)(gan.init(key), batch) for gan in (plain, same))
     assert_close(found[0].generator, state[0].generator)
     assert_close(found[0].discriminator, state[0].discriminator)
+    round = Round(batch, batch, None, key, jnp.int32(0), {})
+    np.testing.assert_array_equal(packed(1)(batch, round, key).samples, batch.samples)
     noisy = seeing_gan((2,), noise=(1.0, 10))
     moved, _ = jax.jit(noisy.train_step)(noisy.init(key), batch)
     assert np.abs(moved.discriminator.params - state[0].discriminator.params).max() > 1e-3
@@ -127,6 +129,8 @@ def test_a_discriminator_of_packs(key):
     config = tiny_config(discriminator=DiscriminatorConfig(widths=(8,), pack=4))
     params = from_config(config).init(key).discriminator.params
     assert params["body"]["Dense_0"]["kernel"].shape == (8, 8)
+    with pytest.raises(InputError, match="batch_size: 8 rows do not divide into packs of 3"):
+        from_config(tiny_config(discriminator=DiscriminatorConfig(pack=3)))
     conditional = DiscriminatorConfig(pack=2, condition="projection")
     with pytest.raises(InputError, match="discriminator.pack: 1 is allowed beside a condition"):
         from_config(tiny_config(classes=3, discriminator=conditional))

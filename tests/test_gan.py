@@ -9,14 +9,23 @@ import optax
 import pytest
 from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
 
-from gan_jax.config import DiscriminatorConfig, GeneratorConfig, OptimizerConfig
+from gan_jax.config import (
+    DecayConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    OptimizerConfig,
+)
+from gan_jax.environment import run_once
 from gan_jax.errors import InputError
 from gan_jax.gan import build, from_config
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
+from gan_jax.state import Player
 from gan_jax.types import Batch, Judgement
+
+QUICK = run_once(jax.__version_info__)
 
 
 @pytest.mark.parametrize("penalties", [[], list(PENALTIES)], ids=["no penalty", "all penalties"])
@@ -34,19 +43,55 @@ def test_protocol(loss, penalties, key):
     assert sorted(metrics.penalties) == sorted(penalties)
 
 
+def moved(before: Player, after: Player) -> float:
+    """How far the parameter went that went farthest."""
+    pairs = zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipes_make_images(name, key):
-    config = recipe(name)
-    gan = from_config(config)
-    state = jax.eval_shape(gan.init, key)
-    rows = config.batch_size * config.discriminator_steps
-    labels = jnp.zeros(rows, jnp.int32) if config.classes else None
-    batch = Batch(jnp.zeros((rows, 28, 28, 1)), labels)
-    after, _ = jax.eval_shape(gan.train_step, state, batch)
-    assert after == state
-    images = jax.jit(lambda key: gan.sample(gan.init(key), key, 3))(key)
-    assert images.shape == (3, 28, 28, 1)
-    assert np.abs(images).max() <= 1.0
+def test_recipes_learn_images(name, key):
+    """Three steps of each, of small images, a few rows and narrow networks: both players move."""
+    config = dataclasses.replace(recipe(name), batch_size=4, sample_shape=(8, 8, 1))
+    narrow = {
+        player: dataclasses.replace(
+            getattr(config, player), widths=tuple(8 for _ in getattr(config, player).widths)
+        )
+        for player in ("generator", "discriminator")
+    }
+    gan = from_config(dataclasses.replace(config, **narrow))
+    rows = 4 * config.discriminator_steps
+    draw = np.random.default_rng(0)
+    batches = Batch(
+        jnp.asarray(np.clip(draw.normal(0, 0.5, (3, rows, 8, 8, 1)), -1, 1), jnp.float32),
+        jnp.asarray(draw.integers(0, 10, (3, rows))) if config.classes else None,
+    )
+    program = jax.jit(lambda s: jax.lax.scan(gan.train_step, s, batches), compiler_options=QUICK)
+    state = gan.init(key)
+    after, metrics = program(state)
+    assert metrics.finite.all()
+    for player in ("generator", "discriminator"):
+        assert moved(getattr(state, player), getattr(after, player)) > 0
+    images = gan.sample(after, key, 3)
+    assert images.shape == (3, 8, 8, 1) and np.abs(images).max() <= 1.0
+
+
+@pytest.mark.parametrize(("discriminator_steps", "generator_steps"), [(5, 1), (1, 3)])
+def test_rates_decay_by_steps_however_many_moves_a_step_has(
+    discriminator_steps, generator_steps, key
+):
+    gan = tiny_gan(
+        discriminator_steps=discriminator_steps,
+        generator_steps=generator_steps,
+        decay=DecayConfig(shape="linear", horizon=4),
+    )
+    step, state = jax.jit(gan.train_step, compiler_options=QUICK), gan.init(key)
+    for number in range(6):
+        after, _ = step(state, random_batch(number, 8 * discriminator_steps))
+        for player in ("generator", "discriminator"):
+            far = moved(getattr(state, player), getattr(after, player))
+            assert (far > 0) == (number < 4), (player, number)
+        state = after
 
 
 @pytest.mark.parametrize("discriminator_steps", [1, 2])

@@ -196,6 +196,36 @@ def test_the_best_discriminator_leaves_a_divergence(name):
     np.testing.assert_allclose(best, DIVERGENCES[name], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "descends"),
+    [
+        ("minimax", lambda p, q: 2 * jensen_shannon_of(p, q)),
+        # arXiv:1701.04862, theorem 2.5.
+        ("non_saturating", lambda p, q: (q * jnp.log(q / p)).sum() - 2 * jensen_shannon_of(p, q)),
+    ],
+)
+def test_the_generator_descends_a_divergence(name, descends):
+    # Against the best discriminator of where it stands, its logit log p/q, which stands still.
+    with jax.enable_x64(True):
+        p = jnp.asarray(P + 1e-3) / (P + 1e-3).sum()
+        start = jnp.log(jnp.asarray(Q + 1e-3) / (Q + 1e-3).sum())
+        logits = jnp.log(p) - start
+
+        def objective(scores):
+            per_row = LOSSES[name].generator(jnp.zeros_like(logits), logits)
+            return (jax.nn.softmax(scores) * per_row).sum()
+
+        found = jax.grad(objective)(start)
+        expected = jax.grad(lambda scores: descends(p, jax.nn.softmax(scores)))(start)
+        assert np.abs(found).max() > 0.01
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def jensen_shannon_of(p, q):
+    middle = (p + q) / 2
+    return ((p * jnp.log(p / middle)).sum() + (q * jnp.log(q / middle)).sum()) / 2
+
+
 def test_wasserstein_by_the_best_lipschitz_critic():
     # In one dimension the best critic of slope at most 1 runs along sign(F_p - F_q): cells 1 apart.
     gap = np.cumsum(P - Q)[:-1]

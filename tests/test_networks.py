@@ -374,7 +374,7 @@ def test_semi_supervised_probability_is_that_of_any_class(key):
         ({"head": "codes", "codes": 9}, "discriminator.codes: 9 of 4 latents cannot be told"),
         (
             {"head": "semi_supervised", "condition": "projection"},
-            "discriminator.condition: 'none' is allowed beside",
+            "discriminator.condition: 'projection' would give away the label",
         ),
     ],
 )

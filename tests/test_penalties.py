@@ -64,14 +64,15 @@ def test_critic_of_known_lipschitz_constant(name, slope, key):
 
 def test_dragan_looks_about_the_real_rows(key):
     # With the gradient x the norm is that of the point looked at: real rows (2, 0) and (0, 2)
-    # deviate by 1 over the batch, so each coordinate gains between 0 and 1/2.
+    # deviate by 1 over the batch, so each coordinate gains between 0 and 1/2, times a share.
     def identity(samples, labels):
         return Judgement(0.5 * jnp.sum(jnp.square(samples), axis=1), {})
 
     real = Batch(jnp.tile(jnp.array([[2.0, 0.0], [0.0, 2.0]]), (200, 1)))
     point = 1.0 + jnp.sqrt(PENALTIES["dragan"].value(key, identity, real, FAKE))
     assert point.min() >= 2.0 and point.max() <= np.hypot(2.5, 0.5) + 1e-6
-    assert point.min() < 2.05 and point.max() > 2.45
+    # Half of the gains of the larger coordinate, a product of two shares, are below 0.1.
+    assert point.min() < 2.001 and 2.05 < np.median(point) < 2.15 and point.max() > 2.4
     assert len(np.unique(point)) > 200
 
 

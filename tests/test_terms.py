@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, random_batch, tiny_gan
+from conftest import assert_close, random_batch, tiny_config, tiny_gan
 
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
 from gan_jax.game import clustered_latents
 from gan_jax.gan import build
 from gan_jax.losses import LOSSES
-from gan_jax.networks import Network, mlp_discriminator
-from gan_jax.terms import TERMS, Told
+from gan_jax.networks import Network, mlp_discriminator, mlp_generator
+from gan_jax.terms import HEADS_OF, TERMS, Told
 from gan_jax.types import Batch, Judgement
 
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0], [3.0, 1.0, -1.0]], np.float32)
@@ -65,7 +65,8 @@ def test_information_bound(player, key):
     for bound, judgement in fake.items():
         found = wanted("information", player, nothing, judgement, None, latents)
         assert found.shape == (2_000,)
-        assert -np.mean(found) == pytest.approx(bound, abs=0.07)
+        assert np.mean(found) == pytest.approx(bound, abs=0.07)
+    assert TERMS["information"].factor == -1.0  # more of it is wanted
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
@@ -85,19 +86,23 @@ def test_smoothing_is_cross_entropy_with_other_targets(share):
 
 
 @pytest.mark.parametrize("name", ["classes", "information", "smoothing"])
-def test_of_weight_zero_it_is_the_plain_step(name, key):
+def test_of_weight_zero_it_is_the_plain_step(name, key, monkeypatch):
     changes = {
         "sample_shape": (2,),
         "classes": 3,
         "generator": GeneratorConfig(
-            latent_size=3, categories=3, widths=(8,), last_activation="identity"
+            latent_size=3,
+            categories=3,
+            widths=(8,),
+            last_activation="identity",
+            condition="concatenate" if name == "classes" else "none",
         ),
-        "discriminator": DiscriminatorConfig(
-            widths=(8,), head="codes" if name == "information" else "classes"
-        ),
+        "discriminator": DiscriminatorConfig(widths=(8,), head=HEADS_OF.get(name, "none")),
     }
     batch = random_batch(0)._replace(labels=jnp.arange(8) % 3)
-    plain = tiny_gan(**changes)
+    with monkeypatch.context() as patch:  # a head that nothing trains would be refused
+        patch.setattr("gan_jax.gan._check_together", lambda config: None)
+        plain = tiny_gan(**changes)
     found = tiny_gan(**changes, terms={name: 0.0})
     state, metrics = jax.jit(plain.train_step)(plain.init(key), batch)
     with_term, with_metrics = jax.jit(found.train_step)(found.init(key), batch)
@@ -117,16 +122,63 @@ def test_of_weight_zero_it_is_the_plain_step(name, key):
 
 
 def test_a_term_without_its_head_is_refused(key):
-    gan = tiny_gan(terms={"information": 1.0})
+    config = tiny_config()
+    gan = build(  # from parts, nobody has compared their names
+        generator=mlp_generator(config),
+        discriminator=mlp_discriminator(config),
+        loss=LOSSES["non_saturating"],
+        terms={"information": (TERMS["information"], 1.0)},
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=3,
+    )
     with pytest.raises(InputError, match="need the discriminator's head 'category'; it has none"):
         gan.train_step(gan.init(key), random_batch(0))
     gan = tiny_gan(
-        classes=3, terms={"classes": 1.0}, discriminator=DiscriminatorConfig(head="classes")
+        classes=3,
+        terms={"semi_supervised": 1.0},
+        discriminator=DiscriminatorConfig(head="semi_supervised"),
     )
     with pytest.raises(InputError, match="need the rows' labels; the data have none"):
         gan.train_step(gan.init(key), random_batch(0))
-    with pytest.raises(InputError, match="terms: 'class' is not one of classes, semi"):
-        tiny_gan(terms={"class": 1.0})
+
+
+CONDITIONAL = GeneratorConfig(condition="concatenate")
+CLASSES = DiscriminatorConfig(head="classes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"terms": {"class": 1.0}}, "terms: 'class' is not one of classes, semi"),
+        ({"terms": {"information": 1.0}}, "terms.information: needs discriminator.head codes; it"),
+        (
+            {"terms": {"semi_supervised": 1.0}, "discriminator": CLASSES},
+            "terms.semi_supervised: needs discriminator.head semi_supervised; it is classes",
+        ),
+        ({"discriminator": CLASSES}, "nothing trains classes; give terms.classes too"),
+        (
+            {"terms": {"classes": 1.0}, "discriminator": CLASSES},
+            "terms.classes: needs generator.condition; it is none",
+        ),
+        ({"generator": CONDITIONAL}, "generator.condition: nothing holds the generator to its"),
+        (
+            {
+                "terms": {"classes": 1.0},
+                "generator": CONDITIONAL,
+                "discriminator": DiscriminatorConfig(head="classes", condition="concatenate"),
+            },
+            "'concatenate' would give away the label that head 'classes' has to tell",
+        ),
+        (
+            {"terms": {"smoothing": 0.1}, "loss": "relativistic"},
+            "terms.smoothing: is of losses that define D.x., minimax, non_saturating.*relativistic",
+        ),
+    ],
+)
+def test_parts_that_would_train_something_else_are_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        tiny_gan(classes=3, **changes)
 
 
 def labelled_normals(key, count: int, known: float = 1.0) -> Batch:
@@ -193,5 +245,5 @@ def test_infogan_puts_its_code_into_the_samples(key):
     _, metrics = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, 2_000)))(
         gan.init(key)
     )
-    bound = -np.asarray(metrics.extra["generator_information"])
+    bound = np.asarray(metrics.extra["generator_information"])
     assert bound[:5].mean() < 0.5 < 0.9 * np.log(4) < bound[-200:].mean() <= np.log(4) + 1e-3

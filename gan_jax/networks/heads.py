@@ -75,10 +75,12 @@ def output_of(config: Config) -> Output:
         raise InputError(
             "discriminator.head: 'codes' needs generator.categories or discriminator.codes"
         )
-    if head == "semi_supervised" and discriminator.condition != "none":
+    # Of a projection only the logit sees the label; the head beside it does not.
+    given_away = {"classes": ("concatenate",), "semi_supervised": ("concatenate", "projection")}
+    if discriminator.condition in given_away.get(head, ()):
         raise InputError(
-            "discriminator.condition: 'none' is allowed beside head 'semi_supervised', which tells "
-            "the label that a condition would give away"
+            f"discriminator.condition: {discriminator.condition!r} would give away the label that "
+            f"head {head!r} has to tell; 'none' is allowed"
         )
     return Output(
         discriminator.condition == "projection",

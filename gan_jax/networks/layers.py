@@ -66,19 +66,24 @@ def spectral_norm(kernel: jax.Array) -> jax.Array:
     """The largest singular value of ``[inputs, outputs]``, by ten power iterations.
 
     arXiv:1802.05957 goes on from the vectors of the step before; here they start from the same
-    place every time, so that there is no state to keep. An estimate from below.
+    place every time, so that there is no state to keep. An estimate from below, whose gradient goes
+    through the iterations: what it comes to is that of the singular value, but gradients of
+    gradients (of penalties, of the game) need that of the vectors too.
     """
 
-    def unit(vector: jax.Array) -> jax.Array:
-        return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
+    def length(vector: jax.Array) -> jax.Array:
+        return jnp.sqrt(jnp.sum(jnp.square(vector)) + 1e-24)  # with a slope also at 0
 
-    fixed = jax.lax.stop_gradient(kernel)
-    right = unit(jax.random.normal(jax.random.key(0), (kernel.shape[1],), kernel.dtype))
-    left = jnp.zeros(kernel.shape[0], kernel.dtype)
-    for _ in range(_ITERATIONS):
-        left = unit(jnp.dot(fixed, right, precision="highest"))
-        right = unit(jnp.dot(left, fixed, precision="highest"))
-    return jnp.dot(left, jnp.dot(kernel, right, precision="highest"), precision="highest")
+    def times(left: jax.Array, right: jax.Array) -> jax.Array:
+        product = jnp.dot(left, right, precision="highest")
+        return product / length(product)
+
+    def iterate(right: jax.Array, _: None) -> tuple[jax.Array, None]:
+        return times(times(kernel, right), kernel), None
+
+    start = jax.random.normal(jax.random.key(0), (kernel.shape[1],), kernel.dtype)
+    right, _ = jax.lax.scan(iterate, start, length=_ITERATIONS)
+    return length(jnp.dot(kernel, right, precision="highest"))
 
 
 class _SpectralDense(nn.Module):
