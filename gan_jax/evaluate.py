@@ -11,17 +11,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from gan_jax.config import Config
 from gan_jax.data import Dataset, load
 from gan_jax.data.arrays import load_npz
 from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.verdict import Verdict
+from gan_jax.gan import GAN
 from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, pick, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.runs import Run
 from gan_jax.runs import load as load_run
-from gan_jax.sampling import sample_run
+from gan_jax.sampling import sampler
+from gan_jax.state import GANState
 
 __all__ = ["Report", "evaluate", "show"]
 
@@ -89,16 +92,19 @@ def evaluate(
         assert against is not None
         dataset = load(against, data_dir=data_dir)
     asked = min(FULL if full else FAST, len(dataset.test.samples))
-    labels = None
+    labels = playing = None
     if samples is None:
         assert run is not None and config is not None
+        playing = load_run(run, best=best)
+        if against is None:
+            _note_other_data(Run.open(run), playing[0], dataset, console, best=best)
         if config.generator.condition != "none" and config.classes == dataset.classes:
             labels = labels_to_ask(dataset, asked)
-        rows = sample_run(run, asked, labels=labels, best=best)
+        rows = sampler(playing[0])(playing[1], asked, labels=labels)
     else:
         part = load_npz(Path(samples).expanduser()).train
         rows, labels = pick(part, asked)  # whatever they are sorted by
-        labels = None if labels is None or (labels < 0).any() else labels
+        _check_labels(samples, labels, dataset, console)
         if len(rows) < len(part.samples):
             console.print(f"{len(rows):,} of {len(part.samples):,} samples", highlight=False)
     if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
@@ -109,8 +115,10 @@ def evaluate(
     evaluator = Evaluator(dataset, len(rows), console, full=full)
     metrics, verdict = evaluator.measure(rows, labels)
     anchors = evaluator.anchors
-    if run is not None and samples is None:
-        accuracy = _head_accuracy(run, dataset, best=best)
+    if (
+        config is not None and playing is not None and against is None
+    ):  # elsewhere a class's number is another class's
+        accuracy = _head_accuracy(config, *playing, dataset)
         if accuracy is not None:  # real rows have no head: null beside it
             metrics["head_accuracy"] = accuracy
             anchors = {
@@ -146,13 +154,36 @@ def show(report: Report, console: Console) -> None:
     console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _head_accuracy(run: str | Path, dataset: Dataset, *, best: bool) -> float | None:
+def _check_labels(
+    path: str | Path, labels: np.ndarray | None, dataset: Dataset, console: Console
+) -> None:
+    """Refuse what samples cannot have been asked to be, and say how many were asked nothing."""
+    if labels is None or not dataset.classes:
+        return
+    if labels.max() >= dataset.classes:
+        raise InputError(
+            f"{path}: label {labels.max()} is no class of {dataset.name}; "
+            f"0 to {dataset.classes - 1} are allowed, and -1 for a sample without one"
+        )
+    without = int((labels < 0).sum())
+    if without:
+        console.print(f"{without:,} of {len(labels):,} samples have no label", highlight=False)
+
+
+def _note_other_data(run: Run, gan: GAN, dataset: Dataset, console: Console, *, best: bool) -> None:
+    """Say so where the data are not those the run began with, which `resume` refuses."""
+    checkpoints = run.best if best else run.checkpoints
+    _, facts, _ = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    if facts.get("data", dataset.fingerprint) != dataset.fingerprint:
+        note = f"{dataset.name} is not the data {run.path} began with"
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _head_accuracy(config: Config, gan: GAN, state: GANState, dataset: Dataset) -> float | None:
     """How often the discriminator's own classes are those of test rows; None if it tells none."""
-    config = Run.open(run).read_config()
     labels = dataset.test.labels
     if config.discriminator.head not in ("classes", "semi_supervised") or labels is None:
         return None
-    gan, state = load_run(run, best=best)
     judge = jax.jit(gan.game.judge)
     known, said = labels >= 0, []
     for start in range(0, len(labels), _BLOCK):

@@ -63,7 +63,7 @@ class Evaluator:
 
         Args:
             rows: images ``[n, height, width, channels]`` uint8, or ``[n, features]`` float32.
-            labels: what each was asked to be, ``[n]``, where they were asked.
+            labels: what each was asked to be, ``[n]``, where they were asked; -1 where one was not.
         """
         metrics = self.judge.measure(rows, labels, thorough=self.thorough)
         return metrics, judge_samples(metrics, self.anchors)
@@ -164,15 +164,14 @@ def _anchors(
     else:
         part = pick(dataset.train, count)
     labels = part.labels if dataset.classes else None
-    asked = None if labels is None or (labels < 0).any() else labels
     anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count)}
     if judge.copies is not None:
         with console.status("measuring real rows: fresh ..."):
             anchors["fresh"] = judge.fresh(count)
     for name, rows in anchor_rows(part.samples, labels).items():
         with console.status(f"measuring real rows: {name.replace('_', ' ')} ..."):
-            known = asked if name == "train" else None
-            anchors[name] = plain(judge.measure(rows, known, thorough=full))
+            asked = labels if name == "train" else None
+            anchors[name] = plain(judge.measure(rows, asked, thorough=full))
     _keep(path, json.dumps(anchors).encode())
     return anchors
 

@@ -60,6 +60,7 @@ def test_shares_and_consistency():
     np.testing.assert_allclose(class_shares(np.array([0, 2, 2, 1]), 4), [0.25, 0.25, 0.5, 0])
     rows = np.eye(3)[[0, 1, 2, 2]]
     assert label_consistency(rows, np.array([0, 1, 2, 0])) == 0.75
+    assert label_consistency(rows, np.array([-1, 1, -1, 0])) == 0.5  # of two that were asked
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,8 @@ def test_shares_and_consistency():
         (lambda: class_shares(np.array([[0]]), 5), "shape"),
         (lambda: class_balance(np.ones(2) / 2, np.ones(3) / 3), "shapes"),
         (lambda: label_consistency(np.eye(3), np.array([1, 2])), "one label a row"),
+        (lambda: label_consistency(np.eye(3), np.array([1, 2, 3])), "3 is the greatest; 0 to 2"),
+        (lambda: label_consistency(np.eye(3), np.full(3, -1)), "-1 is the greatest; 0 to 2"),
     ],
 )
 def test_unusable_input_is_refused(call, said):

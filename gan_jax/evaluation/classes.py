@@ -63,11 +63,24 @@ def class_balance(generated: np.ndarray, data: np.ndarray) -> Balance:
 
 
 def label_consistency(probabilities: Rows, labels: Rows) -> float:
-    """Share of samples that a classifier takes for the class they were asked to be."""
+    """Share of samples that a classifier takes for the class they were asked to be.
+
+    Args:
+        probabilities: ``[n, classes]``.
+        labels: ``[n]``; rows with -1 do not count.
+
+    Raises:
+        InputError: not one label a row, none at all, or one that is no class.
+    """
     rows, asked = _check(probabilities), np.asarray(labels)
     if asked.shape != rows.shape[:1]:
         raise InputError(f"labels: shape {asked.shape}; one label a row is allowed, {len(rows)}")
-    return float((rows.argmax(1) == asked).mean())
+    known = asked >= 0
+    if not known.any() or asked.max() >= rows.shape[1]:
+        raise InputError(
+            f"labels: {asked.max()} is the greatest; 0 to {rows.shape[1] - 1} are allowed"
+        )
+    return float((rows.argmax(1) == asked)[known].mean())
 
 
 def _check(probabilities: Rows) -> np.ndarray:

@@ -19,6 +19,7 @@ from gan_jax.types import Key
 
 __all__ = [
     "FEATURES",
+    "LEAST_LABELLED",
     "Classifier",
     "classification_accuracy",
     "read",
@@ -29,6 +30,7 @@ __all__ = [
 FEATURES = 128
 _WIDTHS = (32, 64)  # channels of the two convolutions
 _BATCH = 128
+LEAST_LABELLED = _BATCH // 2  # rows
 _EPOCHS = 24
 _LEAST_STEPS = 1_500  # where there are few rows
 _RATE = 3e-3
@@ -80,8 +82,10 @@ def train_classifier(
     """
     _check(images)
     known = np.flatnonzero(np.asarray(labels) >= 0)
-    if len(known) < _BATCH // 2:
-        raise InputError(f"labels: {len(known)} rows have one; at least {_BATCH // 2} are needed")
+    if len(known) < LEAST_LABELLED:
+        raise InputError(
+            f"labels: {len(known)} rows have one; at least {LEAST_LABELLED} are needed"
+        )
     images, labels = images[known], np.asarray(labels, np.int32)[known]
     batch = min(_BATCH, len(images))
     steps = max(_LEAST_STEPS, _EPOCHS * len(images) // batch)

@@ -22,6 +22,7 @@ from gan_jax.evaluation.distances import (
     kernel_distance,
     sliced_wasserstein,
 )
+from gan_jax.evaluation.features import LEAST_LABELLED
 from gan_jax.evaluation.neighbours import CopyTest, expected_coverage, manifold
 from gan_jax.evaluation.two_sample import two_sample_test
 
@@ -76,7 +77,8 @@ class Judge:
 
         Args:
             rows: as the held-out ones.
-            labels: what the rows were asked to be, ``[n]``, where they were asked.
+            labels: what the rows were asked to be, ``[n]``, where they were asked; -1 where one
+                was not.
             thorough: also those figures that take long.
         """
         seen = self.look(rows)
@@ -118,7 +120,7 @@ class Judge:
                 if sure.any()
                 else []
             )
-            if labels is not None:
+            if labels is not None and (labels >= 0).any():
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
         if self.project is not None and self.copies is not None:
             figures |= self.copies.measure(self.project(rows))._asdict()
@@ -130,7 +132,10 @@ class Judge:
         self, features: np.ndarray, rows: np.ndarray, labels: np.ndarray | None
     ) -> dict[str, Any]:
         bins = different_bins(self.real.features, features)
-        learned = None if self.learn is None or labels is None else self.learn(rows, labels)
+        learned = None
+        if self.learn is not None and labels is not None:
+            enough = (labels >= 0).sum() >= LEAST_LABELLED
+            learned = self.learn(rows, labels) if enough else None
         return {
             "two_sample_accuracy": two_sample_test(self.real.features, features).accuracy,
             "different_bins": bins.different / bins.bins,

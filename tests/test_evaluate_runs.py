@@ -1,0 +1,98 @@
+"""`gan-jax evaluate` of runs: what is drawn and asked for, and what their records add."""
+
+import dataclasses
+import io
+import json
+
+from rich.console import Console
+
+from gan_jax.cli import main
+from gan_jax.evaluate import evaluate
+from gan_jax.recipes import recipe
+from gan_jax.train import train
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # pyright: ignore
+
+
+def test_a_run_and_what_it_prints(tmp_path, capsys):
+    run = tmp_path / "run"
+    sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]
+    assert main([*arguments, *sizes, "--run-dir", str(run)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert "verdict:" in printed and "frechet distance" in printed and "try:" in printed
+    assert "underfitting" in printed or "collapsed" in printed  # after twenty steps
+    report = evaluate(run, console=quiet())
+    assert report.samples == 2_000 and report.metrics["copying"] is None
+    assert report.metrics["label_consistency"] is None  # nothing was asked for
+    assert set(report.anchors["train"]) == set(report.metrics)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace('dataset = "ring"', 'dataset = "grid"'))
+    console = quiet()
+    evaluate(run, console=console)
+    assert f"grid is not the data {run} began with" in said(console)
+
+
+def test_a_conditional_run_is_asked_for_the_labels_of_the_data(tmp_path):
+    base = recipe("points")
+    config = dataclasses.replace(
+        base,
+        dataset="ring",
+        steps=400,
+        evaluation_interval=400,
+        generator=dataclasses.replace(base.generator, condition="concatenate"),
+        discriminator=dataclasses.replace(base.discriminator, condition="concatenate"),
+    )
+    run = train(config, tmp_path / "run", console=quiet()).run
+    # 400 steps put samples about their modes, not into them; an unconditional one has no figure.
+    found = evaluate(run.path, console=quiet()).metrics["label_consistency"]
+    assert found > 0.9
+    assert run.read_evaluations()[0]["label_consistency"] == pytest.approx(found, abs=0.05)
+
+
+def test_classes_that_the_discriminator_tells(tmp_path):
+    base = recipe("points")
+    config = dataclasses.replace(
+        base,
+        dataset="ring",
+        steps=400,
+        terms={"semi_supervised": 1.0},
+        discriminator=dataclasses.replace(base.discriminator, head="semi_supervised"),
+    )
+    run = train(config, tmp_path / "run", console=quiet()).run
+    report = evaluate(run.path, console=quiet())
+    assert report.metrics["head_accuracy"] > 0.95  # eight modes far apart
+    assert "head_accuracy" not in evaluate(run.path, against="grid", console=quiet()).metrics
+    assert set(report.anchors["train"]) == set(report.metrics)
+    assert report.metrics["label_consistency"] is None
+
+
+def test_a_won_history_counts(tmp_path, capsys):
+    run = tmp_path / "run"
+    sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]
+    assert main([*arguments, *sizes, "--log-interval", "10", "--run-dir", str(run)]) == 0
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    newest = json.loads(lines[-1]) | {"real_above_fake": 1.0, "discriminator_loss": 0.001}
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(newest)]) + "\n")
+    assert evaluate(run, console=quiet()).verdict == "discriminator-won"
+
+
+def test_a_run_that_diverged_before_its_first_checkpoint(tmp_path, capsys):
+    run = tmp_path / "run"
+    rates = ["--generator-optimizer.learning-rate", "1000"]
+    rates += ["--discriminator-optimizer.learning-rate", "1000", "--loss", "least_squares"]
+    arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "2000", *rates]
+    assert main([*arguments, "--run-dir", str(run)]) == 1
+    assert evaluate(run, console=quiet()).verdict == "diverged"
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 0
+    assert "verdict: diverged" in capsys.readouterr().out
