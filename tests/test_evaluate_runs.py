@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from gan_jax.cli import main
