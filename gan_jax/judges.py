@@ -164,7 +164,10 @@ def _anchors(
     else:
         part = pick(dataset.train, count)
     labels = part.labels if dataset.classes else None
-    anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count)}
+    real = dataset.test.samples
+    if isinstance(dataset.train, Part):  # where test rows are few
+        real = np.concatenate([real, pick(dataset.train, FULL).samples])
+    anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count, real[:FULL])}
     if judge.copies is not None:
         with console.status("measuring real rows: fresh ..."):
             anchors["fresh"] = judge.fresh(count)

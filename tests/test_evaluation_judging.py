@@ -91,3 +91,12 @@ def test_rows_sorted_by_class_do_not_spoil_the_components(monkeypatch):
     assert judge.project is not None
     kept = judge.project(held_out).var(0).sum() / held_out.var(0).sum()
     assert kept > 0.85
+
+
+def test_the_floor_is_of_all_real_rows(tmp_path, monkeypatch):
+    """A covariance of 120 rows in 100 dimensions would be far too uneven, and the floor too low."""
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    data = dataset(points(5_000, 0, 100), points(120, 1, 100))
+    floor = judges.Evaluator(data, 120, quiet()).anchors["floor"]["frechet_distance"]
+    white = 2 / 120 * (1.25 * 100 + 0.25 * 100**2)  # in closed form, of a covariance of ones
+    assert floor == pytest.approx(white, rel=0.03)

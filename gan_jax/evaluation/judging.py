@@ -146,10 +146,15 @@ class Judge:
         """What tells copies, of so many training rows that are each left out; {} without any."""
         return {} if self.copies is None else self.copies.measure_fresh(count)._asdict()
 
-    def floors(self, count: int) -> dict[str, float]:
-        """What a perfect generator's samples, so many of them, come to on average."""
+    def floors(self, count: int, real: np.ndarray) -> dict[str, float]:
+        """What a perfect generator's samples, so many of them, come to on average.
+
+        Of the Fréchet distance to leading order, and for Gaussian features: of ``real`` rows,
+        ``[n, *sample_shape]``, the more the better, comes the covariance that it depends on.
+        """
+        features = self.look(real).features
         return {
-            "frechet_distance": frechet_floor(self.real.features, len(self.held_out), count),
+            "frechet_distance": frechet_floor(features, len(self.held_out), count),
             "kernel_distance": 0.0,
             "density": 1.0,
             "coverage": expected_coverage(len(self.held_out), count),
