@@ -25,6 +25,7 @@ from gan_jax.evaluation.features import (
     untrained,
 )
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
+from gan_jax.evaluation.mixtures import mixture_figures, mode_probabilities
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
 __all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain"]
@@ -111,12 +112,13 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         mixture = dataset.train
 
         def look_at_modes(rows: np.ndarray) -> View:
-            rows = rows.astype(np.float64)  # what explodes still has squares
-            away = ((rows[:, None] - mixture.centers[None]) ** 2).sum(2) / (2 * mixture.std**2)
-            weights = np.exp(-(away - away.min(1, keepdims=True)))
-            return View(rows, weights / weights.sum(1, keepdims=True))
+            return View(rows, mode_probabilities(rows, *mixture))
 
-        return Judge(look_at_modes, test.samples, None, shares), "the coordinates themselves"
+        def extra(rows: np.ndarray) -> dict[str, float]:
+            return mixture_figures(rows, *mixture)
+
+        judge = Judge(look_at_modes, test.samples, None, shares, extra=extra)
+        return judge, "the coordinates themselves"
     mean, deviation = dataset.test.samples.mean(0), dataset.test.samples.std(0)
 
     def standardise(rows: np.ndarray) -> View:

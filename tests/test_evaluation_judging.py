@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from gan_jax import judges
-from gan_jax.data import Dataset, Part
+from gan_jax.data import Dataset, Part, load
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, untrained
 from gan_jax.evaluation.judging import Judge, View
+from gan_jax.evaluation.mixtures import PERFECT_QUALITY
 
 
 def quiet() -> Console:
@@ -100,3 +101,19 @@ def test_the_floor_is_of_all_real_rows(tmp_path, monkeypatch):
     floor = judges.Evaluator(data, 120, quiet()).anchors["floor"]["frechet_distance"]
     white = 2 / 120 * (1.25 * 100 + 0.25 * 100**2)  # in closed form, of a covariance of ones
     assert floor == pytest.approx(white, rel=0.03)
+
+
+def test_noise_is_of_no_mode():
+    ring = load("ring")
+    evaluator = judges.Evaluator(ring, 500, quiet())
+    noise = np.random.default_rng(0).uniform(-2, 2, (500, 2)).astype(np.float32)
+    metrics, verdict = evaluator.measure(noise)
+    assert metrics["recognised"] < 0.02 and metrics["classifier_score"] < 1.1
+    assert metrics["modes"] < 8 and metrics["high_quality"] == metrics["recognised"]
+    assert verdict.verdict == "underfitting"
+    real = evaluator.anchors["train"]
+    assert real["recognised"] == pytest.approx(PERFECT_QUALITY, abs=0.02)
+    assert real["classifier_score"] == pytest.approx(8, abs=0.5)
+    assert real["modes"] == 8 and real["mode_reverse_kl"] < 0.03
+    ratios = real["least_covariance_ratio"], real["greatest_covariance_ratio"]
+    assert 0.5 < ratios[0] < ratios[1] < 2

@@ -51,6 +51,8 @@ class Judge:
         train: np.ndarray | None,
         shares: np.ndarray | None,
         learn: Callable[[np.ndarray, np.ndarray], float] | None = None,
+        *,
+        extra: Callable[[np.ndarray], dict[str, Any]] = lambda rows: {},
     ):
         """Everything that is the same for all samples judged.
 
@@ -61,7 +63,9 @@ class Judge:
             shares: of the classes in the data, ``[classes]``; None without classes.
             learn: how right on held-out rows is who learned from rows and the labels they were
                 asked to have; None without classes.
+            extra: further figures of rows, by name.
         """
+        self.extra = extra
         self.look, self.held_out, self.shares, self.learn = look, held_out, shares, learn
         self.real = look(held_out)
         self.variance = _flat(held_out).var(0).sum()
@@ -124,6 +128,7 @@ class Judge:
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
         if self.project is not None and self.copies is not None:
             figures |= self.copies.measure(self.project(rows))._asdict()
+        figures |= self.extra(rows)
         if thorough:
             figures |= self._measure_thoroughly(seen.features, rows, labels)
         return figures
