@@ -35,6 +35,7 @@ _LEAST = 100  # test rows, and samples
 _FORMAT = 2  # raise it when the classifier comes out differently
 _ANCHORS = 4  # raise it when an anchor does
 _SEED = 0
+_FARTHEST = 1e6  # what is farther counts as being there
 
 
 class Evaluator:
@@ -117,14 +118,25 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         def extra(rows: np.ndarray) -> dict[str, float]:
             return mixture_figures(rows, *mixture)
 
-        judge = Judge(look_at_modes, test.samples, None, shares, extra=extra)
+        judge = Judge(look_at_modes, test.samples, None, shares, prepare=_bounded, extra=extra)
         return judge, "the coordinates themselves"
-    mean, deviation = dataset.test.samples.mean(0), dataset.test.samples.std(0)
+    standardise = _standardiser(dataset.test.samples)
+    judge = Judge(lambda rows: View(rows, None), test.samples, train, None, prepare=standardise)
+    return judge, "the values themselves, standardised"
 
-    def standardise(rows: np.ndarray) -> View:
-        return View((rows - mean) / np.where(deviation > 0, deviation, 1.0), None)
 
-    return Judge(standardise, test.samples, train, None), "the values themselves, standardised"
+def _bounded(rows: np.ndarray) -> np.ndarray:
+    """In float64, and what explodes no farther than its squares and cubes are finite."""
+    return np.clip(rows.astype(np.float64), -_FARTHEST, _FARTHEST)
+
+
+def _standardiser(real: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Takes rows to deviations from the mean of real ones, feature by feature."""
+    real = real.astype(np.float64)
+    mean, deviation = real.mean(0), real.std(0)
+    varies = deviation > 1e-12 * np.abs(mean)  # the rest is rounding
+    scale = np.where(varies, deviation, 1.0)
+    return lambda rows: _bounded((rows.astype(np.float64) - mean) / scale)
 
 
 def _learner(dataset: Dataset) -> Callable[[np.ndarray, np.ndarray], float]:

@@ -117,3 +117,30 @@ def test_noise_is_of_no_mode():
     assert real["modes"] == 8 and real["mode_reverse_kl"] < 0.03
     ratios = real["least_covariance_ratio"], real["greatest_covariance_ratio"]
     assert 0.5 < ratios[0] < ratios[1] < 2
+
+
+def test_every_feature_counts_by_its_own_scale(tmp_path, monkeypatch):
+    """Spread and copies, as distances: here the second feature says it all, a millionth in size."""
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    scale = np.array([1e3, 1e-3], np.float32)
+    train, test, fresh = (points(500, seed).samples for seed in range(3))
+    evaluator = judges.Evaluator(dataset(Part(train * scale), Part(test * scale)), 500, quiet())
+    still = np.stack([fresh[:, 0], np.zeros(500, np.float32)], 1)  # the second no longer varies
+    spread = evaluator.measure(still * scale)[0]["spread"]
+    assert spread == pytest.approx(0.5, abs=0.1)
+    alike = np.stack([train[:, 0], fresh[:, 1]], 1)  # copied in the first alone
+    assert evaluator.measure(alike * scale)[0]["copying"] > -3
+    assert evaluator.measure(train * scale)[1].verdict == "memorising"
+
+
+@pytest.mark.parametrize("name", ["vectors", "ring"])
+def test_what_explodes_gets_a_verdict(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    mine = dataset(points(300), points(200, 1))
+    evaluator = judges.Evaluator(load("ring") if name == "ring" else mine, 200, quiet(), full=True)
+    exploded = points(200, 2).samples
+    exploded[:2] = 3e37, -3e38
+    metrics, verdict = evaluator.measure(exploded)
+    for bound in ("frechet_distance", "kernel_distance", "sliced_wasserstein", "spread"):
+        assert np.isfinite(metrics[bound]) and metrics[bound] > 1e3
+    assert verdict.verdict == "underfitting"

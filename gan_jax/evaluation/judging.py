@@ -52,6 +52,7 @@ class Judge:
         shares: np.ndarray | None,
         learn: Callable[[np.ndarray, np.ndarray], float] | None = None,
         *,
+        prepare: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
         extra: Callable[[np.ndarray], dict[str, Any]] = lambda rows: {},
     ):
         """Everything that is the same for all samples judged.
@@ -63,15 +64,17 @@ class Judge:
             shares: of the classes in the data, ``[classes]``; None without classes.
             learn: how right on held-out rows is who learned from rows and the labels they were
                 asked to have; None without classes.
+            prepare: what is done with all rows before anything else, as with those looked at.
             extra: further figures of rows, by name.
         """
-        self.extra = extra
+        self.prepare, self.extra = prepare, extra
+        held_out = prepare(held_out)
         self.look, self.held_out, self.shares, self.learn = look, held_out, shares, learn
         self.real = look(held_out)
         self.variance = _flat(held_out).var(0).sum()
         self.project = self.copies = None
         if train is not None:
-            self.project, projected = _projection(train)
+            self.project, projected = _projection(prepare(train))
             self.copies = CopyTest(projected, self.project(held_out))
 
     def measure(
@@ -85,6 +88,7 @@ class Judge:
                 was not.
             thorough: also those figures that take long.
         """
+        rows = self.prepare(rows)
         seen = self.look(rows)
         kernel = kernel_distance(self.real.features, seen.features)
         found = manifold(self.real.features, seen.features)
@@ -157,7 +161,7 @@ class Judge:
         Of the Fréchet distance to leading order, and for Gaussian features: of ``real`` rows,
         ``[n, *sample_shape]``, the more the better, comes the covariance that it depends on.
         """
-        features = self.look(real).features
+        features = self.look(self.prepare(real)).features
         return {
             "frechet_distance": frechet_floor(features, len(self.held_out), count),
             "kernel_distance": 0.0,
@@ -193,7 +197,8 @@ def anchor_rows(
         noisy = rows + draw.normal(0.0, 51.0, rows.shape)
         found["blurred"], found["noisy"] = _to_bytes(blurred), _to_bytes(noisy)
     else:
-        noise = draw.normal(size=rows.shape) * rows.std(0, keepdims=True) * 0.5
+        deviation = rows.std(0, dtype=np.float64, keepdims=True)
+        noise = draw.normal(size=rows.shape) * deviation * 0.5
         found["noisy"] = (rows + noise).astype(np.float32)
     return found
 
