@@ -2,6 +2,7 @@
 
 import json
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_jax.config import Config
-from gan_jax.data import Dataset, load
+from gan_jax.data import Dataset, Part, load
 from gan_jax.data.arrays import load_npz
+from gan_jax.data.checks import as_samples, reading, shown
 from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
@@ -63,7 +65,8 @@ def evaluate(
     Args:
         run: the run's folder.
         samples: an ``.npz`` with ``images`` (uint8) or ``samples`` (float32), and ``labels`` where
-            each was asked to be of a class; in place of samples drawn from the run.
+            each was asked to be of a class, or one array without a name; in place of samples drawn
+            from the run.
         against: the data set to compare with; the run's own by default.
         data_dir: where tensorflow-datasets keeps its files.
         full: 10,000 samples against as many test rows, in place of 2,000, if there are so many; and
@@ -84,6 +87,7 @@ def evaluate(
             return Report(*found, {}, {}, 0, "none: a diverged run is not sampled", seconds)
     elif samples is None or against is None:
         raise InputError("evaluate: give a run's folder, or --samples FILE.npz with --against NAME")
+    part = None if samples is None else _read_samples(Path(samples).expanduser())
     if config is not None and against is None:
         dataset = load(
             config.dataset, data_dir=data_dir or config.data_dir, validation=config.validation
@@ -93,7 +97,7 @@ def evaluate(
         dataset = load(against, data_dir=data_dir)
     asked = min(FULL if full else FAST, len(dataset.test.samples))
     labels = playing = None
-    if samples is None:
+    if part is None:
         assert run is not None and config is not None
         playing = load_run(run, best=best)
         if against is None:
@@ -102,9 +106,8 @@ def evaluate(
             labels = labels_to_ask(dataset, asked)
         rows = sampler(playing[0])(playing[1], asked, labels=labels)
     else:
-        part = load_npz(Path(samples).expanduser()).train
         rows, labels = pick(part, asked)  # whatever they are sorted by
-        _check_labels(samples, labels, dataset, console)
+        _check_labels(str(samples), labels, dataset, console)
         if len(rows) < len(part.samples):
             console.print(f"{len(rows):,} of {len(part.samples):,} samples", highlight=False)
     if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
@@ -147,16 +150,25 @@ def show(report: Report, console: Console) -> None:
             table.add_row(name.replace("_", " "), *cells)
     if report.samples:
         console.print(table)
-    console.print(f"features: {report.features}", highlight=False)
+    console.print(f"features: {report.features}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"verdict: [bold]{report.verdict}[/bold]", highlight=False)
     for reason in report.reasons:
         console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _check_labels(
-    path: str | Path, labels: np.ndarray | None, dataset: Dataset, console: Console
-) -> None:
+def _read_samples(path: Path) -> Part:
+    """What is to be judged; ``np.savez(path, rows)`` calls its only array ``arr_0``."""
+    where = shown(path)
+    with reading(where), zipfile.ZipFile(path) as archive:
+        alone = archive.namelist() == ["arr_0.npy"]
+    if not alone:
+        return load_npz(path).train
+    with reading(where), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return Part(as_samples(f"{where}: arr_0", file["arr_0"]))
+
+
+def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, console: Console) -> None:
     """Refuse what samples cannot have been asked to be, and say how many were asked nothing."""
     if labels is None or not dataset.classes:
         return

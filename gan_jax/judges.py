@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from gan_jax.data import Dataset, Mixture, Part
 from gan_jax.environment import cache_dir
@@ -33,7 +34,7 @@ __all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick"
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
 _FORMAT = 2  # raise it when the classifier comes out differently
-_ANCHORS = 4  # raise it when an anchor does
+_ANCHORS = 5  # raise it when an anchor does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
 
@@ -207,7 +208,8 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
             def progress(step: int, steps: int) -> None:
                 if step % 50 == 0:
                     status.update(
-                        f"training a classifier on {dataset.name}, once: {100 * step // steps}%"
+                        f"training a classifier on {escape(dataset.name)}, once: "
+                        f"{100 * step // steps}%"
                     )
 
             classifier = train_classifier(

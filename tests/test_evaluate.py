@@ -11,7 +11,7 @@ from rich.console import Console
 from gan_jax.cli import main
 from gan_jax.data import load
 from gan_jax.errors import InputError
-from gan_jax.evaluate import evaluate, show
+from gan_jax.evaluate import Report, evaluate, show
 from gan_jax.evaluation.verdict import SAMPLE_VERDICTS
 
 
@@ -182,6 +182,13 @@ def test_points_from_the_truth_are_healthy(tmp_path):
     assert report.metrics["missing_classes"] == [0, 1, 2]
 
 
+def test_an_array_without_a_name(stripes):
+    images = np.load(stripes / "fresh.npz")["images"]
+    np.savez(stripes / "nameless.npz", images)
+    named, nameless = judged(stripes, "fresh"), judged(stripes, "nameless")
+    assert nameless.metrics["frechet_distance"] == named.metrics["frechet_distance"]
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -202,7 +209,7 @@ def test_unusable_samples(stripes, tmp_path, arrays, message):
     [
         ([], "give a run's folder, or --samples"),
         (["--samples", "x.npz"], "give a run's folder, or --samples"),
-        (["--samples", "x.npz", "--against", "ring"], "x.npz"),
+        (["--samples", "x.npz", "--against", "nowhere"], "x.npz: cannot be read"),  # it comes first
         (["nowhere"], "nowhere: holds no run"),
     ],
 )
@@ -211,6 +218,12 @@ def test_mistakes_in_one_line(arguments, message, capsys, tmp_path, monkeypatch)
     assert main(["evaluate", *arguments]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed
+
+
+def test_names_are_no_markup():
+    console = quiet()
+    show(Report("healthy", ("a",), "b", {}, {}, 0, "of /data/[/old]/[red]x", 0.0), console)
+    assert "/data/[/old]/[red]x" in said(console)
 
 
 def test_the_table_fits_a_terminal(stripes):

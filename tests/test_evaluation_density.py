@@ -90,6 +90,15 @@ def test_copies_are_nearer_than_real_rows_are_to_each_other():
     assert nearest_neighbour_test(x, x + 1e-6).accuracy < 0.01
 
 
+def test_mutual_neighbours_are_right_together():
+    """Each row's nearest is nearest to it: as many tests as pairs, not as rows."""
+    x = 100.0 * np.arange(50)[:, None]
+    assert nearest_neighbour_test(x, x + 1).standard_error == pytest.approx(0.5 / np.sqrt(50))
+    chain = np.cumsum(np.linspace(2, 1, 40))[:, None]  # each is nearest to the one before
+    found = nearest_neighbour_test(chain[::2], chain[1::2]).standard_error
+    assert found == pytest.approx(0.5 * np.sqrt((1 + 2 / 40) / 40))
+
+
 def test_where_neither_is_nearer_each_counts_half():
     x = np.repeat(normal(0, 50, 6), 2, axis=0)
     assert nearest_neighbour_test(x, x).accuracy == 0.5

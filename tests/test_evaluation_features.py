@@ -87,6 +87,7 @@ def test_classification_accuracy_asks_for_class_and_variety(monkeypatch):
         (np.zeros((5, 8, 8), np.uint8), r"shape \(5, 8, 8\)"),
         (np.zeros((5, 16, 8, 1), np.uint8), r"shape \(16, 8, 1\)"),
         (np.zeros((5, 8, 8, 3), np.uint8), r"shape \(8, 8, 3\)"),
+        (np.zeros((5, 4, 16, 1), np.uint8), r"shape \(4, 16, 1\); \(8, 8, 1\) is allowed"),
     ],
 )
 def test_other_images_are_refused(images, message):

@@ -154,6 +154,7 @@ UP_AND_DOWN = (50.0, 90.0, 55.0, 100.0)
         (BAD, evaluated(*UP_AND_DOWN, 400.0, 200.0, 220.0, 50.0), "improving"),  # it goes somewhere
         (BAD, evaluated(*UP_AND_DOWN, 100.0, 99.0, 95.0, 89.0), "improving"),
         (BAD, evaluated(*UP_AND_DOWN, 100.0, 99.0, 95.0, 91.0), "underfitting"),
+        (BAD, evaluated(*UP_AND_DOWN, 100.0, None, 95.0, 89.0), "underfitting"),  # not finite
         (BAD, evaluated(*UP_AND_DOWN, 100.0, 70.0, 72.0, 75.0), "underfitting"),  # it was better
         (BAD._replace(verdict="memorising"), evaluated(*range(80, 0, -10)), "memorising"),
     ],

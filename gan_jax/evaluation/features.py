@@ -39,10 +39,11 @@ _BLOCK = 1_000  # images looked at at a time
 
 
 class Classifier(NamedTuple):
-    """Parameters, and whether they were trained."""
+    """Parameters, whether they were trained, and the images they are for."""
 
     params: dict[str, jax.Array]
     trained: bool
+    shape: tuple[int, ...]  # (height, width, channels)
 
 
 class Reading(NamedTuple):
@@ -54,7 +55,7 @@ class Reading(NamedTuple):
 
 def untrained(shape: tuple[int, ...], classes: int, seed: int = 0) -> Classifier:
     """A classifier as it is drawn, for images ``[height, width, channels]``."""
-    return Classifier(_init(jax.random.key(seed), shape, max(classes, 2)), False)
+    return Classifier(_init(jax.random.key(seed), shape, max(classes, 2)), False, tuple(shape))
 
 
 def train_classifier(
@@ -118,7 +119,7 @@ def train_classifier(
         params, state = program(
             params, state, images[pick], labels[pick], jax.random.fold_in(key, number)
         )
-    return Classifier(jax.block_until_ready(params), True)
+    return Classifier(jax.block_until_ready(params), True, images.shape[1:])
 
 
 def read(classifier: Classifier, images: np.ndarray) -> Reading:
@@ -128,11 +129,11 @@ def read(classifier: Classifier, images: np.ndarray) -> Reading:
         InputError: images of another type, rank or shape than it was made for.
     """
     _check(images)
-    expected = classifier.params["hidden"].shape[0]
-    height, width = (_halved(_halved(size)) for size in images.shape[1:3])
-    channels = classifier.params["first"].shape[0] // 25
-    if height * width * _WIDTHS[1] != expected or images.shape[3] != channels:
-        raise InputError(f"images: shape {images.shape[1:]}; not what the classifier was made for")
+    if images.shape[1:] != classifier.shape:
+        raise InputError(
+            f"images: shape {images.shape[1:]}; {classifier.shape} is allowed, what the classifier "
+            "was made for"
+        )
     parts = [
         _read(classifier.params, images[start : start + _BLOCK])
         for start in range(0, len(images), _BLOCK)

@@ -100,9 +100,10 @@ def judge_run(
     if found is not None:
         return found._replace(advice=f"{found.advice}; samples are {samples.verdict}")
     half = evaluations[len(evaluations) // 2 :]
-    if len(half) < _ENOUGH:
-        return samples
     distances = [record["frechet_distance"] for record in half]
+    # What was not finite is null in the file.
+    if len(half) < _ENOUGH or not all(d is not None and math.isfinite(d) for d in distances):
+        return samples
     logs = [math.log(max(distance, 1e-30)) for distance in distances]
     steps = [abs(after - before) for before, after in itertools.pairwise(logs)]
     travel = sum(steps)

@@ -6,8 +6,7 @@ import numpy as np
 import scipy.special
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.neighbours import nearest_distances, neighbour_radius
-from gan_jax.evaluation.rows import Rows, check_rows
+from gan_jax.evaluation.rows import Rows, check_rows, nearest
 
 __all__ = ["Separation", "divergence_bound", "nearest_neighbour_test", "two_sample_test"]
 
@@ -50,16 +49,23 @@ def nearest_neighbour_test(real: Rows, fake: Rows) -> Separation:
     """Share of rows whose nearest other row, of both sets together, is of their own set.
 
     0.5 where they cannot be told apart, 1 where they are apart, below 0.5 where generated rows sit
-    on real ones. arXiv:1806.07755.
+    on real ones. arXiv:1806.07755. Two rows that are each other's nearest are right or wrong
+    together, which its standard error counts.
     """
     first, second = check_rows(real=real, fake=fake, least=2)
     count = min(len(first), len(second))
-    first, second = first[:count], second[:count]
-    own = [np.sqrt(neighbour_radius(rows, 1)) for rows in (first, second)]
-    across = nearest_distances(first, second), nearest_distances(second, first)
-    right = np.concatenate([o < a for o, a in zip(own, across, strict=True)])
-    ties = np.concatenate([o == a for o, a in zip(own, across, strict=True)])
-    return Separation(float((right + 0.5 * ties).mean()), 0.5 / np.sqrt(2 * count))
+    sets = first[:count], second[:count]
+    own, across, following = [], [], []  # squared distances; which row of both sets is nearest
+    for number, (rows, others) in enumerate((sets, sets[::-1])):
+        to_own, to_others = nearest(rows, rows, 2), nearest(rows, others)
+        own.append(to_own[0][:, 1])  # a row is its own nearest
+        across.append(to_others[0][:, 0])
+        which = to_own[1][:, 1] + number * count, to_others[1][:, 0] + (1 - number) * count
+        following.append(np.where(own[-1] < across[-1], *which))
+    own, across, following = map(np.concatenate, (own, across, following))
+    mutual = (following[following] == np.arange(2 * count)).mean()
+    accuracy = ((own < across) + 0.5 * (own == across)).mean()
+    return Separation(float(accuracy), float(0.5 * np.sqrt((1 + mutual) / (2 * count))))
 
 
 def divergence_bound(real_logits: Rows, fake_logits: Rows) -> float:
