@@ -78,6 +78,9 @@ def judged(stripes, name, console=None, **options):
 def test_planted_samples(stripes, name, word):
     report = judged(stripes, name)
     assert report.verdict == word, (report.metrics, report.anchors)
+    assert float(report.features.split()[-1].rstrip("%")) > 95  # the classifier's test accuracy
+    if name == "constant":
+        assert report.metrics["spread"] == 0.0
     if name == "one_class":
         assert report.metrics["missing_classes"] == [1]
 
@@ -102,6 +105,9 @@ def test_anchors_are_in_order_and_kept(stripes):
     assert abs(report.metrics["copying"] - report.anchors["fresh"]["copying"]) < 3
     assert abs(report.metrics["authenticity"] - report.anchors["fresh"]["authenticity"]) < 0.1
     assert report.anchors["class_dropped"]["missing_classes"] == [1]
+    assert report.metrics["coverage"] == pytest.approx(
+        report.anchors["floor"]["coverage"], abs=0.05
+    )
     again = judged(stripes, "fresh")
     assert again._replace(seconds=0) == report._replace(seconds=0)
 
@@ -132,6 +138,9 @@ def test_what_takes_long_is_measured_when_all_is_asked_for(stripes, monkeypatch)
     assert (
         report.metrics["different_bins"] < 0.02 < report.anchors["class_dropped"]["different_bins"]
     )
+    floor = report.anchors["floor"]
+    for name in ("two_sample_accuracy", "different_bins"):
+        assert report.metrics[name] == pytest.approx(floor[name], abs=0.1)
     assert judged(stripes, "unasked", full=True).metrics["classification_accuracy"] is None
     assert judged(stripes, "shuffled", full=True).metrics["classification_accuracy"] < 0.9
     assert not long & judged(stripes, "fresh").anchors["train"].keys()  # kept apart

@@ -85,6 +85,15 @@ def test_a_won_history_counts(tmp_path, capsys):
     newest = json.loads(lines[-1]) | {"real_above_fake": 1.0, "discriminator_loss": 0.001}
     (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(newest)]) + "\n")
     assert evaluate(run, console=quiet()).verdict == "discriminator-won"
+    # Evaluations on the way count, too, if they reach to the newest checkpoint.
+    (run / "metrics.jsonl").write_text(lines[0] + "\n")
+    for last, improves in ((20, True), (19, False)):
+        found = [
+            {"step": last - 7 + i, "verdict": "underfitting", "frechet_distance": 90.0 - 10 * i}
+            for i in range(8)
+        ]
+        (run / "evaluations.jsonl").write_text("".join(json.dumps(f) + "\n" for f in found))
+        assert (evaluate(run, console=quiet()).verdict == "improving") == improves
 
 
 def test_a_run_that_diverged_before_its_first_checkpoint(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What all figures of samples share: where copies are sought, what is cached, what is refused."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -76,6 +77,11 @@ def test_which_rows_are_few(test, count, message, monkeypatch):
     else:
         judges.Evaluator(data, count, console)
         assert message in said(console)
+
+
+def test_what_is_not_finite_is_null_in_json():
+    found = judges.plain({"a": (math.nan, 1.5), "b": {"c": math.inf, "d": np.float64("nan")}})
+    assert found == {"a": [None, 1.5], "b": {"c": None, "d": None}}
 
 
 def test_rows_sorted_by_class_do_not_spoil_the_components(monkeypatch):
