@@ -24,6 +24,7 @@ from gan_jax.config import Config, OptimizerConfig
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
+    "silu": nn.SiLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "tanh": nn.Tanh,
     "identity": nn.Identity,

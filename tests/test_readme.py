@@ -24,7 +24,7 @@ def test_the_tour_in_order(tmp_path, monkeypatch):
     for block in shell:
         done = subprocess.run(
             ["bash", "-euc", block],
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, "XLA_FLAGS": os.environ["COMMANDS_XLA_FLAGS"]},
             capture_output=True,
             text=True,
         )
