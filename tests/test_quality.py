@@ -34,7 +34,7 @@ def classify():
 
 @needs_shared
 def test_default_recipe_makes_all_digits(classify, tmp_path):
-    config = dataclasses.replace(recipe("gan"), dataset=MNIST)
+    config = dataclasses.replace(recipe("gan"), dataset=MNIST, steps=20_000)
     run = train(config, tmp_path / "run", console=quiet()).run
     share = np.bincount(classify(sample_run(run.path, 10_000)), minlength=10) / 10_000
     assert (share > 0).all()
@@ -56,7 +56,7 @@ def test_concept_goes_wrong_as_told(tmp_path):
 def test_points_find_every_mode(name, chosen, tmp_path):
     """Narrow modes want a rate that reaches zero, which `gan` by itself does not have."""
     decay = DecayConfig(shape="linear", horizon=20_000)
-    config = dataclasses.replace(recipe(chosen), dataset=name, decay=decay)
+    config = dataclasses.replace(recipe(chosen), dataset=name, steps=20_000, decay=decay)
     run = train(config, tmp_path / "run", console=quiet()).run
     mixture = load(name).train
     assert isinstance(mixture, Mixture)
