@@ -59,7 +59,7 @@ def test_what_is_written_down(watched):
         assert record["frechet_distance"] > 0 and set(BETTER) <= record.keys()
 
 
-@pytest.mark.parametrize(("best_by", "pick"), [("frechet_distance", min), ("recall", max)])
+@pytest.mark.parametrize(("best_by", "pick"), [("frechet_distance", min), ("coverage", max)])
 def test_the_best_checkpoint_is_kept(best_by, pick, tmp_path):
     config = dataclasses.replace(CONFIG, best_by=best_by, steps=90)
     run = train(config, tmp_path / "run", console=quiet()).run
