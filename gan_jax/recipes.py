@@ -100,7 +100,8 @@ _CGAN = _variant(
     generator={"categories": 0, "condition": "concatenate"},
     discriminator={"condition": "projection"},
 )
-# A quarter of an hour on two cores, for MNIST. A label is worth more than any width tried.
+# A quarter of an hour on two cores, for MNIST. By SiLU and a projection it is as far after 100,000
+# steps, but less varied.
 _GAN_LARGE = _variant(
     "gan-large",
     classes=10,
@@ -111,8 +112,13 @@ _GAN_LARGE = _variant(
         "categories": 0,
         "condition": "concatenate",
         "widths": (256, 256),
+        "activation": "relu",
     },
-    discriminator={"condition": "projection", "widths": (256, 256, 256)},
+    discriminator={
+        "condition": "concatenate",
+        "widths": (256, 256, 256),
+        "activation": "relu",
+    },
     decay={"horizon": 240_000},
     picture_interval=5_000,
     checkpoint_interval=20_000,
