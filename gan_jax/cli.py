@@ -94,7 +94,7 @@ class EvaluateFlags:
     data_dir: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
     """Where tensorflow-datasets keeps its files."""
     full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """10,000 samples, in place of 2,000; never more than there are test rows."""
+    """10,000 samples, in place of 2,000, never more than there are test rows; and slow figures."""
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The best checkpoint by the run's evaluations, in place of the newest."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -131,7 +131,7 @@ def test_killed_before_the_first_checkpoint(whole, tmp_path):
 @pytest.mark.parametrize(
     ("line", "edited", "name"),
     [
-        ("learning_rate = 0.002", "learning_rate = 0.5", "optimizer.learning_rate is 0.5"),
+        ("learning_rate = 0.001", "learning_rate = 0.5", "optimizer.learning_rate is 0.5"),
         ("r1 = 1.0", "r1 = 2.0", "penalties.r1 is 2.0"),
         ('loss = "non_saturating"', 'loss = "hinge"', "loss is 'hinge'"),
     ],
