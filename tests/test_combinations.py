@@ -14,7 +14,6 @@ import pytest
 from conftest import assert_close, tiny_config
 
 from gan_jax.config import Config, DiscriminatorConfig, DynamicsConfig, GeneratorConfig
-from gan_jax.environment import run_once
 from gan_jax.gan import from_config
 from gan_jax.loops import population
 from gan_jax.losses import LOSSES
@@ -22,7 +21,6 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.types import Batch
 
 STEPS, ROWS = 3, 4
-QUICK = run_once(jax.__version_info__)  # half of the time to compile, and no other numbers
 PLAYERS = {
     "concatenate": {"condition": "concatenate", "normalization": "layer"},
     "projection": {"condition": "projection"},
@@ -103,7 +101,7 @@ def check(case: tuple[str, ...], *, whole: bool) -> None:
     def in_a_scan(gan, state):
         return jax.lax.scan(gan.train_step, state, batches)
 
-    alone = jax.jit(lambda state: in_a_scan(gan, state), compiler_options=QUICK)
+    alone = jax.jit(lambda state: in_a_scan(gan, state))
     first = gan.init(keys[1])
     scanned, metrics = alone(first)
     for a, b in zip(jax.tree.leaves(scanned), jax.tree.leaves(first), strict=True):
@@ -113,13 +111,13 @@ def check(case: tuple[str, ...], *, whole: bool) -> None:
     assert drawn.shape == (5, 2) and np.isfinite(drawn).all()
     if not whole:
         return
-    step, state = jax.jit(gan.train_step, compiler_options=QUICK), first
+    step, state = jax.jit(gan.train_step), first
     for index in range(STEPS):
         state, _ = step(state, jax.tree.map(lambda x, index=index: x[index], batches))
     assert_close(scanned.generator, state.generator)
     assert_close(scanned.discriminator, state.discriminator)
     many = population(gan)
-    together = jax.jit(lambda keys: in_a_scan(many, many.init(keys)), compiler_options=QUICK)
+    together = jax.jit(lambda keys: in_a_scan(many, many.init(keys)))
     members, _ = together(keys)
     assert_close(jax.tree.map(lambda x: x[1], members.average), scanned.average)
 

@@ -15,7 +15,6 @@ from gan_jax.config import (
     GeneratorConfig,
     OptimizerConfig,
 )
-from gan_jax.environment import run_once
 from gan_jax.errors import InputError
 from gan_jax.gan import build, from_config
 from gan_jax.losses import LOSSES
@@ -24,8 +23,6 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.state import Player
 from gan_jax.types import Batch, Judgement
-
-QUICK = run_once(jax.__version_info__)
 
 
 @pytest.mark.parametrize("penalties", [[], list(PENALTIES)], ids=["no penalty", "all penalties"])
@@ -66,7 +63,7 @@ def test_recipes_learn_images(name, key):
         jnp.asarray(np.clip(draw.normal(0, 0.5, (3, rows, 8, 8, 1)), -1, 1), jnp.float32),
         jnp.asarray(draw.integers(0, 10, (3, rows))) if config.classes else None,
     )
-    program = jax.jit(lambda s: jax.lax.scan(gan.train_step, s, batches), compiler_options=QUICK)
+    program = jax.jit(lambda s: jax.lax.scan(gan.train_step, s, batches))
     state = gan.init(key)
     after, metrics = program(state)
     assert metrics.finite.all()
@@ -85,7 +82,7 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
         generator_steps=generator_steps,
         decay=DecayConfig(shape="linear", horizon=4),
     )
-    step, state = jax.jit(gan.train_step, compiler_options=QUICK), gan.init(key)
+    step, state = jax.jit(gan.train_step), gan.init(key)
     for number in range(6):
         after, _ = step(state, random_batch(number, 8 * discriminator_steps))
         for player in ("generator", "discriminator"):
