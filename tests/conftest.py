@@ -8,9 +8,14 @@ from typing import Any
 
 from gan_jax import environment
 
+# A core for each process: sharing two, their pools of threads wait for one another.
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    _cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
+
 # As the commands do, but compiled to be ready soon, which takes half of the suite's time. The tour
-# of test_readme.py has the commands' own options alone.
-os.environ["COMMANDS_XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "")
+# of test_readme.py has the commands' own options alone: those of the process that started all.
+os.environ.setdefault("COMMANDS_XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
 os.environ["XLA_FLAGS"] = " ".join(
     [environment.with_options(os.environ["COMMANDS_XLA_FLAGS"])]
     + [
