@@ -4,7 +4,6 @@ Whatever can be answered without jax is answered before it is imported: help, mi
 unknown recipes, values out of range.
 """
 
-import dataclasses
 import functools
 import gc
 import math
@@ -12,13 +11,24 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
 from gan_jax import environment
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
+from gan_jax.flags import (
+    BenchmarkFlags,
+    EvaluateFlags,
+    RecipesFlags,
+    ResumeFlags,
+    SampleFlags,
+    TrainFlags,
+    integers,
+    take_weights,
+    value_of,
+)
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.signals import stopped_at_once
 
@@ -30,105 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainFlags:
-    """Train a GAN; leaves pictures, curves and a resumable checkpoint in a run folder."""
-
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None
-    """Values in place of the recipe's; flags replace both."""
-    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The run's folder; by default runs/<recipe>-<dataset>-<number>."""
-    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Where to stop, in passes over the training rows, in place of --steps."""
-    print_config: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print the whole config as TOML, and stop."""
-    values: Annotated[Config, tyro.conf.arg(name="")]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ResumeFlags:
-    """Go on with a run from its newest checkpoint, as if it had never stopped."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """The new total; by default what the run was started with."""
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
-    """Where the same data are by now, if they have moved."""
-    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Where tensorflow-datasets keeps them by now."""
-    stop_when: Annotated[str | None, tyro.conf.arg(metavar="WORDS")] = None
-    """The verdicts that end it from now on; '' for none."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SampleFlags:
-    """Draw samples from a run's generator."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    count: Annotated[int, tyro.conf.arg(metavar="N")]
-    """How many."""
-    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
-    """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """The same seed draws the same samples."""
-    label: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Of this class only; the run's generator has to be conditional."""
-    labels: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None
-    """Of these classes, one after the other; by default all, where it is conditional."""
-    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """From the best checkpoint by the run's evaluations, in place of the newest."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateFlags:
-    """Tell whether a GAN works: figures, each beside its anchors, and a verdict in words."""
-
-    run: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="[RUN]")]] = None
-    """The run's folder; not needed with --samples and --against."""
-    samples: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
-    """Judge these: `images` (uint8) or `samples` (float32), any `labels`, from any program."""
-    against: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
-    """The data to compare with; by default what the run was trained on."""
-    data_dir: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
-    """Where tensorflow-datasets keeps its files."""
-    full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """10,000 samples, in place of 2,000, never more than there are test rows; and slow figures."""
-    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """The best checkpoint by the run's evaluations, in place of the newest."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Print one JSON object on standard output."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkFlags:
-    """Time the training steps of a recipe on this device, in turns with their bare products."""
-
-    recipe: Annotated[str, tyro.conf.arg(metavar="NAME")] = "gan"
-    """Which recipe, at its own sizes, on the digits."""
-    population: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Also time so many GANs trained as one program."""
-    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 500
-    """Steps of each turn."""
-    turns: Annotated[int, tyro.conf.arg(metavar="N")] = 5
-    """Turns of each; the median counts."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RecipesFlags:
-    """List the recipes, or print one whole."""
-
-    name: tyro.conf.Positional[str] = ""
-    """Which one to print as TOML, with comments."""
-
-
 def _train(arguments: Sequence[str]) -> int:
-    arguments, penalties = _weights("penalties", arguments)
-    arguments, terms = _weights("terms", arguments)
-    file = _flag(arguments, "config")
+    arguments, penalties = take_weights("penalties", arguments)
+    arguments, terms = take_weights("terms", arguments)
+    file = value_of(arguments, "config")
     values = Config.read_toml(_path(file)) if file is not None else {}
-    name = _flag(arguments, "recipe") or values.get("recipe", "gan")
+    name = value_of(arguments, "recipe") or values.get("recipe", "gan")
     base = Config() if name == Config().recipe else recipe(str(name))
     if file is not None:
         base = Config.from_toml(_path(file), base)
@@ -149,7 +66,7 @@ def _train(arguments: Sequence[str]) -> int:
             raise InputError(f"--{field}: {found} cannot be chosen; it comes from the data")
     if flags.epochs is not None:
         for other in ("steps", "print-config"):  # the one contradicts it, the other has no data
-            if _flag(arguments, other) is not None:
+            if value_of(arguments, other) is not None:
                 raise InputError(f"--epochs: cannot be given together with --{other}")
     if flags.print_config:
         sys.stdout.write(config.to_toml())
@@ -182,7 +99,7 @@ def _sample(arguments: Sequence[str]) -> int:
         raise InputError("--label: cannot be given together with --labels")
     asked = None if flags.label is None else [flags.label]
     if flags.labels is not None:
-        asked = _integers("labels", flags.labels)
+        asked = integers("labels", flags.labels)
     environment.prepare()
 
     from gan_jax.runs import Run
@@ -300,40 +217,6 @@ def _usage() -> str:
             "gan-jax COMMAND --help tells the options of a command.",
         ]
     )
-
-
-def _flag(arguments: Sequence[str], name: str) -> str | None:
-    """The last value of a flag that has to be known before the others can be parsed."""
-    found = None
-    for index, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag.replace("_", "-") == f"--{name}":
-            found = value if equals else "".join(arguments[index + 1 : index + 2])
-    return found
-
-
-def _weights(table: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
-    """Take out each ``--TABLE.NAME WEIGHT``; only the pure floor knows which names there are."""
-    rest, found = [], {}
-    remaining = iter(arguments)
-    for argument in remaining:
-        flag, equals, value = argument.partition("=")
-        if not flag.startswith(f"--{table}."):
-            rest.append(argument)
-            continue
-        value = value if equals else next(remaining, "")
-        try:
-            found[flag.removeprefix(f"--{table}.").replace("-", "_")] = float(value)
-        except ValueError as error:
-            raise InputError(f"{flag}: {value!r} is not a number") from error
-    return rest, found
-
-
-def _integers(name: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--{name}: {text!r} is not a list of integers such as 0,1,2") from error
 
 
 def _path(text: str) -> Path:

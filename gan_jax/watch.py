@@ -100,6 +100,7 @@ class Watch:
         self.sample = sampler(gan)
         self.history: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
+        self.since = 0  # the step of the best checkpoint there was, or the first without one
         self.verdict: Verdict | None = None  # of the newest evaluation
         self.alarm: Verdict | None = None  # of the records since
 
@@ -111,6 +112,8 @@ class Watch:
     def open(self, run: Run) -> None:
         """Take note of what the run has written so far."""
         self.history, self.evaluations = run.read_metrics(), run.read_evaluations()
+        told, held = [record["step"] for record in self.evaluations], run.best.steps()
+        self.since = held[-1] if held else max(told, default=0) + 1
 
     def record(self, numbers: dict[str, Any]) -> None:
         """Take note of a record of metrics."""
@@ -137,7 +140,8 @@ class Watch:
         self.verdict = judge_run(verdict, self.history, self.evaluations, self.equilibrium)
         record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
         run.append_evaluation(record)
-        scores = [r[self.best_by] for r in self.evaluations]  # of what explodes: not finite
+        scores = [r[self.best_by] for r in self.evaluations if r["step"] >= self.since]
+        # Of what explodes: not finite.
         scores = [self.sign * s for s in scores if s is not None and math.isfinite(s)]
         return bool(scores) and self.sign * record[self.best_by] >= max(scores)
 

@@ -78,6 +78,13 @@ def programs_of_one_file_at_a_time():
     jax.clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def classifiers_of_few_steps(request, monkeypatch):
+    """Stripes are told apart after 150 steps; the long tests train as users do."""
+    if not request.node.get_closest_marker("long"):
+        monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)

@@ -124,10 +124,9 @@ def test_labels_asked_for(stripes):
         judged(stripes, "other")
 
 
-def test_what_takes_long_is_measured_when_all_is_asked_for(stripes, monkeypatch):
+def test_what_takes_long_is_measured_when_all_is_asked_for(stripes):
     long = {"two_sample_accuracy", "different_bins", "classification_accuracy"}
     assert not long & judged(stripes, "fresh").metrics.keys()
-    monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
     report = judged(stripes, "fresh", full=True)  # few as the test rows are
     assert report.metrics["classification_accuracy"] > 0.95
     assert report.anchors["train"]["classification_accuracy"] > 0.95

@@ -41,6 +41,7 @@ ROOMS = [
     "benchmark",
     "fitting",
     "train",
+    "flags",
     "cli",
     "__main__",
 ]
@@ -102,7 +103,7 @@ def test_outside_libraries_stay_in_their_rooms(path):
         "sklearn": {"data", "evaluation"},
         "matplotlib": {"report"},
         "PIL": {"data", "report"},
-        "tyro": {"cli"},
+        "tyro": {"cli", "flags"},
         "tomli_w": {"config"},
     }
     for module in imported_modules(path):

@@ -137,15 +137,21 @@ def test_killed_between_evaluation_and_checkpoint(watched, tmp_path, monkeypatch
         assert found.best.steps() == whole.best.steps()
 
 
-def test_the_best_beyond_the_checkpoint_is_gone(tmp_path):
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_best_beyond_the_checkpoint_is_gone(kept, tmp_path):
+    """The best one is on disk: where what was better has gone, the next is the best there is."""
     path = tmp_path / "run"
-    run = train(dataclasses.replace(CONFIG, steps=90), path, console=quiet()).run
-    for step in run.checkpoints.steps():
-        if step > 25:
-            shutil.rmtree(run.checkpoints.folder / str(step))
-    resume(path, 40, console=quiet())
-    (best,) = run.best.steps()
-    assert best <= 40
+    config = dataclasses.replace(CONFIG, steps=40, checkpoint_interval=20)
+    run = train(config, path, console=quiet()).run
+    shutil.rmtree(run.checkpoints.folder / "40")
+    first, second = run.read_evaluations()  # at steps 15 and 30
+    first[CONFIG.best_by] = -1.0  # better than any
+    run.evaluations_path.write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n")
+    shutil.rmtree(run.best.folder)
+    if kept:
+        shutil.copytree(run.checkpoints.folder / "20", run.best.folder / "15")
+    resume(path, console=quiet())
+    assert run.best.steps() == [15 if kept else 30]
 
 
 def test_a_broken_generator_is_not_judged(tmp_path):

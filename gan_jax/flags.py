@@ -1,0 +1,151 @@
+"""What each command may be told, and flags that have to be known before tyro parses the rest."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gan_jax.config import Config
+from gan_jax.errors import InputError
+
+__all__ = [
+    "BenchmarkFlags",
+    "EvaluateFlags",
+    "RecipesFlags",
+    "ResumeFlags",
+    "SampleFlags",
+    "TrainFlags",
+    "integers",
+    "take_weights",
+    "value_of",
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainFlags:
+    """Train a GAN; leaves pictures, curves and a resumable checkpoint in a run folder."""
+
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None
+    """Values in place of the recipe's; flags replace both."""
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The run's folder; by default runs/<recipe>-<dataset>-<number>."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Where to stop, in passes over the training rows, in place of --steps."""
+    print_config: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the whole config as TOML, and stop."""
+    values: Annotated[Config, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResumeFlags:
+    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """The new total; by default what the run was started with."""
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
+    """Where the same data are by now, if they have moved."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where tensorflow-datasets keeps them by now."""
+    stop_when: Annotated[str | None, tyro.conf.arg(metavar="WORDS")] = None
+    """The verdicts that end it from now on; '' for none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleFlags:
+    """Draw samples from a run's generator."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    count: Annotated[int, tyro.conf.arg(metavar="N")]
+    """How many."""
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """The same seed draws the same samples."""
+    label: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Of this class only; the run's generator has to be conditional."""
+    labels: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None
+    """Of these classes, one after the other; by default all, where it is conditional."""
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """From the best checkpoint by the run's evaluations, in place of the newest."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateFlags:
+    """Tell whether a GAN works: figures, each beside its anchors, and a verdict in words."""
+
+    run: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="[RUN]")]] = None
+    """The run's folder; not needed with --samples and --against."""
+    samples: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
+    """Judge these: `images` (uint8) or `samples` (float32), any `labels`, from any program."""
+    against: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
+    """The data to compare with; by default what the run was trained on."""
+    data_dir: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
+    """Where tensorflow-datasets keeps its files."""
+    full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """10,000 samples, in place of 2,000, never more than there are test rows; and slow figures."""
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The best checkpoint by the run's evaluations, in place of the newest."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on standard output."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkFlags:
+    """Time the training steps of a recipe on this device, in turns with their bare products."""
+
+    recipe: Annotated[str, tyro.conf.arg(metavar="NAME")] = "gan"
+    """Which recipe, at its own sizes, on the digits."""
+    population: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Also time so many GANs trained as one program."""
+    steps: Annotated[int, tyro.conf.arg(metavar="N")] = 500
+    """Steps of each turn."""
+    turns: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Turns of each; the median counts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipesFlags:
+    """List the recipes, or print one whole."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Which one to print as TOML, with comments."""
+
+
+def value_of(arguments: Sequence[str], name: str) -> str | None:
+    """The last value of a flag that has to be known before the others can be parsed."""
+    found = None
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag.replace("_", "-") == f"--{name}":
+            found = value if equals else "".join(arguments[index + 1 : index + 2])
+    return found
+
+
+def take_weights(table: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+    """Take out each ``--TABLE.NAME WEIGHT``; only the pure floor knows which names there are."""
+    rest, found = [], {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith(f"--{table}."):
+            rest.append(argument)
+            continue
+        value = value if equals else next(remaining, "")
+        try:
+            found[flag.removeprefix(f"--{table}.").replace("-", "_")] = float(value)
+        except ValueError as error:
+            raise InputError(f"{flag}: {value!r} is not a number") from error
+    return rest, found
+
+
+def integers(name: str, text: str) -> list[int]:
+    """The integers of a ``--NAME N,N,...``."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--{name}: {text!r} is not a list of integers such as 0,1,2") from error
