@@ -20,7 +20,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn.functional import one_hot, softplus  # pyright: ignore[reportMissingImports]
 
-from gan_jax.config import Config, OptimizerConfig
+from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig, OptimizerConfig
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -32,12 +32,16 @@ ACTIVATIONS = {
 MATMUL_PRECISION = {"float32": "highest", "tf32": "high", "bfloat16": "highest"}
 
 
-def mlp(inputs: int, widths: tuple[int, ...], activation: str) -> list[nn.Module]:
+def mlp(inputs: int, outputs: int, c: GeneratorConfig | DiscriminatorConfig) -> list[nn.Module]:
+    assert c.normalization in ("none", "layer")
     layers: list[nn.Module] = []
-    for width in widths:
-        layers += [nn.Linear(inputs, width), ACTIVATIONS[activation]()]
+    for width in c.widths:
+        layers.append(nn.Linear(inputs, width))
+        if c.normalization == "layer":
+            layers.append(nn.LayerNorm(width, eps=1e-6))
+        layers.append(ACTIVATIONS[c.activation]())
         inputs = width
-    return layers[:-1]
+    return [*layers, nn.Linear(inputs, outputs)]
 
 
 class Peer:
@@ -76,10 +80,10 @@ class Peer:
         pixels = math.prod(config.sample_shape)
         g, d = config.generator, config.discriminator
         self.generator = nn.Sequential(
-            *mlp(g.latent_size + g.categories, (*g.widths, pixels), g.activation),
+            *mlp(g.latent_size + g.categories, pixels, g),
             ACTIVATIONS[g.last_activation](),
         ).to(device)
-        self.discriminator = nn.Sequential(*mlp(pixels, (*d.widths, 1), d.activation)).to(device)
+        self.discriminator = nn.Sequential(*mlp(pixels, 1, d)).to(device)
         self.average = [p.detach().clone() for p in self.generator.parameters()]
 
         def adam(player: nn.Module, c: OptimizerConfig) -> torch.optim.Optimizer:
@@ -115,7 +119,7 @@ class Peer:
         self.average = [p.detach().clone() for p in self.generator.parameters()]
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """``generator.0.kernel`` [inputs, outputs], ``generator.0.bias`` and so on."""
+        """``generator.Dense_0.kernel`` [inputs, outputs], ``generator.Dense_0.bias`` and so on."""
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._named()}
 
     def averages(self) -> dict[str, np.ndarray]:
@@ -130,10 +134,16 @@ class Peer:
 
     def _named(self):
         for player in ("generator", "discriminator"):
-            layers = [m for m in getattr(self, player) if isinstance(m, nn.Linear)]
-            for index, layer in enumerate(layers):
-                yield f"{player}.{index}.kernel", layer.weight.t()
-                yield f"{player}.{index}.bias", layer.bias
+            dense = norms = 0
+            for module in getattr(self, player):
+                if isinstance(module, nn.Linear):
+                    yield f"{player}.Dense_{dense}.kernel", module.weight.t()
+                    yield f"{player}.Dense_{dense}.bias", module.bias
+                    dense += 1
+                elif isinstance(module, nn.LayerNorm):
+                    yield f"{player}.LayerNorm_{norms}.scale", module.weight
+                    yield f"{player}.LayerNorm_{norms}.bias", module.bias
+                    norms += 1
 
     def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next rows, each once an epoch, and fresh latents."""

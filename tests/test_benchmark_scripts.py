@@ -1,6 +1,7 @@
 """The scripts in benchmarks/ run, and their figures add up. Never how fast anything is."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,16 @@ def test_roofline(tmp_path):
         assert seconds == pytest.approx(1 / rates["whole"][0] - 1 / rates[part][0])
     makers = {maker for p in listed for maker in p["seconds"]}
     assert {"XLA", "NumPy"} <= makers <= {"XLA", "NumPy", "PyTorch"}
+
+
+def test_mixtures(tmp_path):
+    asked = ["--recipes", "infogan", "--datasets", "grid", "--seeds", "2", "--steps", "300"]
+    (row,) = run("mixtures.py", tmp_path, *asked)["rows"]
+    assert (row["recipe"], row["data"], row["steps"]) == ("infogan", "grid", 300)
+    first, second = row["high_quality"]
+    assert first != second  # each seed is a training of its own
+    for modes, quality, divergence in zip(
+        row["modes"], row["high_quality"], row["reverse_kl"], strict=True
+    ):
+        assert 0 < modes <= 25 and 0 < quality < 1
+        assert math.log(25 / modes) - 1e-6 <= divergence <= math.log(25)

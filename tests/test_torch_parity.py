@@ -18,11 +18,10 @@ NAMES = sorted({key.partition("/")[0] for key in VALUES.files})
 
 
 def named(params, player: str) -> dict[str, np.ndarray]:
-    layers = params["body"]
     return {
-        f"{player}.{index}.{part}": np.asarray(layers[f"Dense_{index}"][part])
-        for index in range(len(layers))
-        for part in ("kernel", "bias")
+        f"{player}.{layer}.{part}": np.asarray(array)
+        for layer, parts in params["body"].items()
+        for part, array in parts.items()
     }
 
 
@@ -39,11 +38,8 @@ def test_steps_are_those_of_pytorch(name, monkeypatch):
     start = {
         player: {
             "body": {
-                layer: {
-                    part: value(f"start.{player}.{layer.removeprefix('Dense_')}.{part}")
-                    for part in ("kernel", "bias")
-                }
-                for layer in getattr(state, player).params["body"]
+                layer: {part: value(f"start.{player}.{layer}.{part}") for part in parts}
+                for layer, parts in getattr(state, player).params["body"].items()
             }
         }
         for player in ("generator", "discriminator")
