@@ -77,7 +77,7 @@ def names() -> list[str]:
 
 def budget(name: str) -> int:
     """Steps of a row: so many that it is done in minutes; those of `points` are its own."""
-    return {"points": recipe("points").steps, "unrolled": 5_000}.get(name, 20_000)
+    return {"points": recipe("points").steps, "unrolled": 2_500}.get(name, 10_000)
 
 
 def in_the_plane(name: str, steps: int) -> Config:
