@@ -18,13 +18,20 @@ from collections.abc import Mapping
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
-from torch.nn.functional import one_hot, softplus  # pyright: ignore[reportMissingImports]
+from torch.nn.functional import one_hot, silu, softplus  # pyright: ignore[reportMissingImports]
 
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig, OptimizerConfig
+
+
+class LeakySiLU(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.1 * x + 0.9 * silu(x)
+
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
     "silu": nn.SiLU,
+    "leaky_silu": LeakySiLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "tanh": nn.Tanh,
     "identity": nn.Identity,

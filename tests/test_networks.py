@@ -135,6 +135,13 @@ def test_every_activation_is_a_function_of_one_array():
         assert activation(jnp.zeros((2, 3))).shape == (2, 3)
 
 
+def test_leaky_silu_is_smooth_and_has_a_slope_on_both_sides():
+    slope = jax.vmap(jax.grad(ACTIVATIONS["leaky_silu"]))
+    np.testing.assert_allclose(slope(jnp.array([-50.0, 0.0, 50.0])), [0.1, 0.55, 1.0], rtol=1e-6)
+    bend = jax.grad(jax.grad(ACTIVATIONS["leaky_silu"]))(0.0)
+    np.testing.assert_allclose(bend, 0.45, rtol=1e-6)  # 0.9 / 2: of x * sigmoid(x), twice sigmoid'
+
+
 class WithBatchStatistics(nn.Module):
     @nn.compact
     def __call__(self, x):

@@ -48,6 +48,8 @@ ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     # DCGAN's slope is 0.2 (arXiv:1511.06434); half of it made better digits.
     "leaky_relu": lambda x: nn.leaky_relu(x, 0.1),
     "silu": nn.silu,
+    # Smooth as SiLU, with leaky ReLU's slope on the left.
+    "leaky_silu": lambda x: 0.1 * x + 0.9 * nn.silu(x),
     "gelu": nn.gelu,
     "elu": nn.elu,
     "tanh": jnp.tanh,
