@@ -48,7 +48,7 @@ _CONCEPT = Config(
 )
 
 # Small networks and batches, because updates per second are worth more than width. A penalty asks
-# for the slope of a slope, which a kink has not: a smooth discriminator halves the distance. By plain
+# for the slope of a slope, which a kink has not: a smooth discriminator halves the distance. By
 # SiLU it grows too weak on Fashion-MNIST. Without normalisation the generator's last layer grows
 # until tanh is saturated: strokes bear that, the greys of Fashion-MNIST turn to speckles.
 _GAN_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, epsilon=1e-8)
