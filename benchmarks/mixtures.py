@@ -148,24 +148,31 @@ def members(name: str, dataset: str, steps: int, seeds: int) -> tuple[list[Mixtu
 
 
 def figures(reports: Sequence[MixtureReport]) -> dict[str, Any]:
-    """Every seed's figures, by name."""
+    """Every seed's figures, by name; None where it has no such figure."""
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
     return {
         "modes": [report.modes for report in reports],
         "high_quality": [report.quality for report in reports],
-        "reverse_kl": [report.reverse_kl for report in reports],
-        "covariance_ratios": [report.covariance_ratios for report in reports],
+        "reverse_kl": [known(report.reverse_kl) for report in reports],
+        "covariance_ratios": [[known(r) for r in report.covariance_ratios] for report in reports],
         "over_concentrated": sum(report.over_concentrated for report in reports),
     }
 
 
 def line(row: dict[str, Any]) -> str:
-    """Mean and standard error over seeds, as a row of a table; nan where a seed has no figure."""
+    """Mean and standard error over seeds, as a row of a table; a dash where a seed has none."""
 
-    def spread(values: list[float], factor: float, digits: int) -> str:
+    def spread(values: list[Any], factor: float, digits: int) -> str:
+        if None in values:
+            return "-"
         error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
         return f"{factor * np.mean(values):.{digits}f} ± {factor * error:.{digits}f}"
 
-    low, high = np.mean(row["covariance_ratios"], axis=0)
+    ratios = [ratio for pair in row["covariance_ratios"] for ratio in pair]
+    low, high = ratios[::2], ratios[1::2]
     cells = [
         row["data"],
         f"`{row['recipe']}`",
@@ -173,7 +180,7 @@ def line(row: dict[str, Any]) -> str:
         spread(row["modes"], 1, 1),
         spread(row["high_quality"], 100, 1),
         spread(row["reverse_kl"], 1, 4),
-        f"{low:.2f} to {high:.2f}",
+        "-" if None in ratios else f"{np.mean(low):.2f} to {np.mean(high):.2f}",
         f"{row['seconds']:.0f}",
     ]
     return "| " + " | ".join(cells) + " |"

@@ -100,7 +100,7 @@ class Watch:
         self.sample = sampler(gan)
         self.history: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
-        self.since = 0  # the step of the best checkpoint there was, or the first without one
+        self.since = 0  # evaluations from this step on are those that the best checkpoint is of
         self.verdict: Verdict | None = None  # of the newest evaluation
         self.alarm: Verdict | None = None  # of the records since
 
@@ -112,8 +112,11 @@ class Watch:
     def open(self, run: Run) -> None:
         """Take note of what the run has written so far."""
         self.history, self.evaluations = run.read_metrics(), run.read_evaluations()
-        told, held = [record["step"] for record in self.evaluations], run.best.steps()
-        self.since = held[-1] if held else max(told, default=0) + 1
+        held = run.best.steps()
+        if held:
+            self.since = held[-1]
+        elif self.evaluations:  # of none of which there is a checkpoint
+            self.since = self.evaluations[-1]["step"] + 1
 
     def record(self, numbers: dict[str, Any]) -> None:
         """Take note of a record of metrics."""
@@ -141,8 +144,7 @@ class Watch:
         record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
         run.append_evaluation(record)
         scores = [r[self.best_by] for r in self.evaluations if r["step"] >= self.since]
-        # Of what explodes: not finite.
-        scores = [self.sign * s for s in scores if s is not None and math.isfinite(s)]
+        scores = [self.sign * s for s in scores if s is not None and math.isfinite(s)]  # exploded
         return bool(scores) and self.sign * record[self.best_by] >= max(scores)
 
     def stops(self) -> Verdict | None:
