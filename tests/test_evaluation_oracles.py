@@ -46,7 +46,7 @@ def test_distances_by_torch_fidelitys_formulas():
     first, second = normal(0, 300, 8), 1.3 * normal(1, 300, 8) + 0.2
     cov1, cov2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     apart = first.mean(0) - second.mean(0)
-    root = np.trace(scipy.linalg.sqrtm(cov1.dot(cov2)).real)
+    root = np.trace(np.real(scipy.linalg.sqrtm(cov1.dot(cov2))))
     fid = apart.dot(apart) + np.trace(cov1) + np.trace(cov2) - 2 * root
     assert frechet_distance(first, second) == pytest.approx(fid, rel=1e-9)
 
