@@ -34,8 +34,6 @@ BETTER = {
     "class_total_variation": -1,
 }
 
-_RECORDS = 10  # before there is any alarm
-
 
 class Wishes(NamedTuple):
     """What a config asks of those who watch its run."""
@@ -122,8 +120,8 @@ class Watch:
         """Take note of a record of metrics."""
         self.history.append(numbers)
         good = bool(self.evaluations) and self.evaluations[-1]["verdict"] == "healthy"
-        enough = len(self.history) >= _RECORDS and numbers["finite"]
-        self.alarm = won(self.history, self.equilibrium) if enough and not good else None
+        judged = numbers["finite"] and not good
+        self.alarm = won(self.history, self.equilibrium) if judged else None
 
     def due(self, step: int) -> bool:
         """Whether samples are to be judged at that step."""

@@ -89,11 +89,12 @@ class History:
     told: float = 0.6
     loss: float = 1.2
     finite: bool = True
+    step: int = 1_000
 
     def records(self) -> list[dict[str, Any]]:
         start = {"step": 0, "real_above_fake": 0.5, "discriminator_loss": 1.4, "finite": True}
         newest = {
-            "step": 100,
+            "step": self.step,
             "real_above_fake": self.told,
             "discriminator_loss": self.loss if self.finite else None,
             "finite": self.finite,
@@ -170,3 +171,15 @@ def test_a_discriminator_that_wins_is_seen_without_samples():
     assert won(History(told=1.0, loss=-0.1).records(), 0.0) is None  # a critic's loss
     found = won(History(told=1.0, loss=0.1).records(), 1.4)
     assert found is not None and found.verdict == "discriminator-won" and found.failed
+    assert won(History(told=1.0, loss=0.1, step=900).records(), 1.4) is None
+
+
+@pytest.mark.parametrize(("until", "word"), [(400, None), (700, None), (1_400, "a win")])
+def test_a_discriminator_ahead_at_first_has_not_won(until, word):
+    """As in healthy runs of `gan` on MNIST, whose first hundreds of records say so."""
+    ahead = {"real_above_fake": 1.0, "discriminator_loss": 0.05, "generator_gradient_norm": 1.0}
+    level = {"real_above_fake": 1.0, "discriminator_loss": 0.9, "generator_gradient_norm": 1.0}
+    records = [{"step": s, **(ahead if s <= until else level)} for s in range(20, 1_420, 20)]
+    found = [won(records[: i + 1], 2 * math.log(2)) for i in range(len(records))]
+    assert any(found) == (word is not None)
+    assert not any(found[: 1_000 // 20 - 1])

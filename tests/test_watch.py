@@ -190,13 +190,13 @@ def test_alarms_need_no_samples(tmp_path):
     watch = Watch(config, from_config(config), load_data("ring"), quiet())
     record = {"real_above_fake": 1.0, "discriminator_loss": 1e-3, "finite": True}
     record |= {"generator_gradient_norm": 0.1}
-    for step in range(9):
+    for step in range(100, 1_000, 100):
         watch.record({"step": step, **record})
         assert watch.stops() is None and watch.note() == ""  # too early to tell
-    watch.record({"step": 9, **record})
+    watch.record({"step": 1_000, **record})
     found = watch.stops()
     assert found is not None and watch.note() == "alarm: discriminator-won"
-    watch.record({"step": 10, **record, "real_above_fake": 0.7})
+    watch.record({"step": 1_100, **record, "real_above_fake": 0.7})
     assert watch.stops() is None and watch.note() == ""
 
 

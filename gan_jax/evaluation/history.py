@@ -3,9 +3,10 @@
 Before a verdict on samples (see `verdict`), in this order:
 
 - ``diverged``: a metric of the newest record is not finite.
-- ``discriminator-won``: the samples are not healthy, and throughout the last tenth of the records
-  the real sample has the higher logit in at least 99 % of pairs while the discriminator's loss is
-  at most a tenth of what it is at equilibrium.
+- ``discriminator-won``: the samples are not healthy, and at step 1,000 or later, throughout the
+  last tenth of the steps, 500 at least, the real sample has the higher logit in at least 99 % of
+  pairs while the discriminator's loss is at most a tenth of what it is at equilibrium. (Many a
+  healthy run's discriminator is as far ahead for its first hundreds of steps.)
 
 And where samples were judged while it trained, of the second half of those evaluations, four at
 least:
@@ -28,6 +29,8 @@ __all__ = ["diverged", "judge_run", "won"]
 
 _TOLD = 0.99  # of pairs
 _SATURATED = 0.1  # of the discriminator's loss at equilibrium
+_SETTLED = 1_000  # steps before which it says nothing that the discriminator is ahead
+_LASTING = 500  # steps throughout which it has to be
 _ENOUGH = 4  # evaluations
 _RESTLESS = 0.15  # mean change of the logarithm of the Fréchet distance
 _CANCELLED = 0.5  # of the sum of its changes
@@ -62,7 +65,11 @@ def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict
     """
     if not history or discriminator_equilibrium <= 0 or history[-1]["real_above_fake"] < _TOLD:
         return None
-    last = history[-max(1, len(history) // 10) :]
+    newest = history[-1]["step"]
+    if newest < _SETTLED:
+        return None
+    since = newest - max(_LASTING, newest // 10)
+    last = [record for record in history if record["step"] > since]
     told = min(record["real_above_fake"] for record in last)
     loss = max(record["discriminator_loss"] for record in last)
     if told < _TOLD or loss > _SATURATED * discriminator_equilibrium:
