@@ -2,7 +2,6 @@
 
 import json
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_jax.config import Config
-from gan_jax.data import Dataset, Part, load
-from gan_jax.data.arrays import load_npz
-from gan_jax.data.checks import as_samples, reading, shown
+from gan_jax.data import Dataset, load
 from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
+from gan_jax.evaluation.judging import FIGURES
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.gan import GAN
-from gan_jax.judges import FAST, FULL, Evaluator, labels_to_ask, pick, plain
+from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain, stage
 from gan_jax.losses import LOSSES, losses_at_equilibrium
+from gan_jax.outside import Outside
 from gan_jax.runs import Run
 from gan_jax.runs import load as load_run
 from gan_jax.sampling import sampler
@@ -58,20 +57,23 @@ def evaluate(
     data_dir: str = "",
     full: bool = False,
     best: bool = False,
+    features: Features | None = None,
     console: Console,
 ) -> Report:
     """Judge a run's samples, or those in a file.
 
     Args:
         run: the run's folder.
-        samples: an ``.npz`` with ``images`` (uint8) or ``samples`` (float32), and ``labels`` where
-            each was asked to be of a class, or one array without a name; in place of samples drawn
-            from the run.
+        samples: an ``.npz`` with ``images`` or ``samples``, or an array without a name, and
+            ``labels`` where each was asked to be of a class; in place of samples drawn from the
+            run. Images of other layouts and ranges are converted: see `gan_jax.outside`.
         against: the data set to compare with; the run's own by default.
         data_dir: where tensorflow-datasets keeps its files.
         full: 10,000 samples against as many test rows, in place of 2,000, if there are so many; and
             those figures that take long.
         best: the run's best checkpoint by its own evaluations, in place of the newest.
+        features: what distances are taken in, from images ``[n, height, width, channels]`` uint8 or
+            standardised values to ``[n, d]``; by default a classifier's, trained on the data.
         console: where to say what takes long.
 
     Raises:
@@ -84,10 +86,11 @@ def evaluate(
         found = diverged(Run.open(run).read_metrics()) if samples is None and not best else None
         if found is not None:  # perhaps before its first checkpoint: there may be nothing to draw
             seconds = round(time.perf_counter() - begun, 2)
-            return Report(*found, {}, {}, 0, "none: a diverged run is not sampled", seconds)
+            nothing = dict.fromkeys(FIGURES)
+            return Report(*found, nothing, {}, 0, "none: a diverged run is not sampled", seconds)
     elif samples is None or against is None:
         raise InputError("evaluate: give a run's folder, or --samples FILE.npz with --against NAME")
-    part = None if samples is None else _read_samples(Path(samples).expanduser())
+    outside = None if samples is None else Outside(Path(samples).expanduser(), console)
     if config is not None and against is None:
         dataset = load(
             config.dataset, data_dir=data_dir or config.data_dir, validation=config.validation
@@ -97,26 +100,29 @@ def evaluate(
         dataset = load(against, data_dir=data_dir)
     asked = min(FULL if full else FAST, len(dataset.test.samples))
     labels = playing = None
-    if part is None:
+    if outside is None:
         assert run is not None and config is not None
         playing = load_run(run, best=best)
         if against is None:
             _note_other_data(Run.open(run), playing[0], dataset, console, best=best)
         if config.generator.condition != "none" and config.classes == dataset.classes:
             labels = labels_to_ask(dataset, asked)
-        rows = sampler(playing[0])(playing[1], asked, labels=labels)
+        with stage(console, f"drawing {asked:,} samples ..."):
+            rows = sampler(playing[0])(playing[1], asked, labels=labels)
+        if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
+            raise InputError(
+                f"{run}: samples are {rows.dtype} of shape {rows.shape[1:]}; those of "
+                f"{dataset.name} are {dataset.test.samples.dtype} of shape {dataset.sample_shape}"
+            )
     else:
+        part = outside.like(dataset)
         rows, labels = pick(part, asked)  # whatever they are sorted by
         _check_labels(str(samples), labels, dataset, console)
         if len(rows) < len(part.samples):
             console.print(f"{len(rows):,} of {len(part.samples):,} samples", highlight=False)
-    if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
-        raise InputError(
-            f"{samples or run}: samples are {rows.dtype} of shape {rows.shape[1:]}; those of "
-            f"{dataset.name} are {dataset.test.samples.dtype} of shape {dataset.sample_shape}"
-        )
-    evaluator = Evaluator(dataset, len(rows), console, full=full)
-    metrics, verdict = evaluator.measure(rows, labels)
+    evaluator = Evaluator(dataset, len(rows), console, full=full, features=features)
+    with stage(console, f"measuring {len(rows):,} samples ..."):
+        metrics, verdict = evaluator.measure(rows, labels)
     anchors = evaluator.anchors
     if (
         config is not None and playing is not None and against is None
@@ -136,16 +142,15 @@ def evaluate(
 def show(report: Report, console: Console) -> None:
     """Print the verdict, its reasons, and every figure with its anchors beside it."""
     columns = {"samples": report.metrics, **report.anchors}
+    if "real" in columns and "fresh" in columns:  # each has what the other lacks
+        fresh = {name: value for name, value in columns.pop("fresh").items() if value is not None}
+        columns["real"] = columns["real"] | fresh
     table = Table(box=None, pad_edge=False)
-    table.add_column(f"{report.samples:,} samples")
+    table.add_column(f"{report.samples:,} samples", no_wrap=True)
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right")
     for name, value in report.metrics.items():
-        if value is not None and name not in (
-            "class_shares",
-            "missing_classes",
-            "kernel_distance_error",
-        ):
+        if value is not None and name not in ("class_shares", "missing_classes"):
             cells = [_cell(column.get(name)) for column in columns.values()]
             table.add_row(name.replace("_", " "), *cells)
     if report.samples:
@@ -155,17 +160,6 @@ def show(report: Report, console: Console) -> None:
     for reason in report.reasons:
         console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _read_samples(path: Path) -> Part:
-    """What is to be judged; ``np.savez(path, rows)`` calls its only array ``arr_0``."""
-    where = shown(path)
-    with reading(where), zipfile.ZipFile(path) as archive:
-        alone = archive.namelist() == ["arr_0.npy"]
-    if not alone:
-        return load_npz(path).train
-    with reading(where), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        return Part(as_samples(f"{where}: arr_0", file["arr_0"]))
 
 
 def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, console: Console) -> None:
@@ -208,12 +202,16 @@ def _head_accuracy(config: Config, gan: GAN, state: GANState, dataset: Dataset) 
 
 def _with_history(verdict: Verdict, run: Run, *, comparable: bool) -> Verdict:
     """Evaluations on the way count where they are against the same data and reach to the end."""
-    equilibrium, _ = losses_at_equilibrium(LOSSES[run.read_config().loss])
-    evaluations = run.read_evaluations()
-    if not comparable or not evaluations or evaluations[-1]["step"] != run.checkpoints.steps()[-1]:
+    config, evaluations = run.read_config(), run.read_evaluations()
+    equilibrium, _ = losses_at_equilibrium(LOSSES[config.loss])
+    # The next one was not due yet; where the newest checkpoint is itself judged, it is the newest.
+    behind = run.checkpoints.steps()[-1] - evaluations[-1]["step"] if evaluations else 0
+    if not comparable or not 0 <= behind < max(1, config.evaluation_interval):
         evaluations = []
     return judge_run(verdict, run.read_metrics(), evaluations, equilibrium)
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}"
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    return f"{value:.3g}"

@@ -5,7 +5,8 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,35 @@ from gan_jax.evaluation.features import (
     untrained,
 )
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
-from gan_jax.evaluation.mixtures import mixture_figures, mode_probabilities
+from gan_jax.evaluation.mixtures import exact_wasserstein, mixture_figures, mode_probabilities
+from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
-__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain", "stage"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
 _FORMAT = 2  # raise it when the classifier comes out differently
-_ANCHORS = 5  # raise it when an anchor does
+_ANCHORS = 6  # raise it when an anchor does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
+_PAIRED = 1_000  # rows of a mixture that exact W2 pairs, in a tenth of a second
+
+Features = Callable[[np.ndarray], np.ndarray]
 
 
 class Evaluator:
     """From samples of one kind of data to figures and a verdict, as often as one likes."""
 
-    def __init__(self, dataset: Dataset, count: int, console: Console, *, full: bool = False):
+    def __init__(
+        self,
+        dataset: Dataset,
+        count: int,
+        console: Console,
+        *,
+        full: bool = False,
+        features: Features | None = None,
+    ):
         """Looks up, or makes, what depends on the data alone.
 
         Args:
@@ -50,14 +63,18 @@ class Evaluator:
             count: how many samples there will be; as many test rows, if there are.
             console: where to say what takes long.
             full: also those figures that take long.
+            features: what distances are taken in, from rows as they are measured to ``[n, d]``; by
+                default the classifier's. What depends on it is then not kept for the next time.
 
         Raises:
             InputError: too few test rows or samples for any figure to mean something.
         """
         _check_counts(dataset, count, console)
-        self.judge, self.features = _judge(dataset, count, console)
+        self.judge, self.features = _judge(dataset, count, console, features)
         self.thorough = full
-        self.anchors = _anchors(dataset, self.judge, count, console, full=full)
+        name = f"anchors-{count}{'-full' * full}-{_ANCHORS}.json"
+        path = None if features is not None else _kept(_fingerprint(dataset), name)
+        self.anchors = _anchors(dataset, self.judge, count, console, path, full=full)
 
     def measure(
         self, rows: np.ndarray, labels: np.ndarray | None = None
@@ -88,8 +105,14 @@ def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
     console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
+def _judge(
+    dataset: Dataset, count: int, console: Console, features: Features | None
+) -> tuple[Judge, str]:
     """The judge of so many samples against as many test rows, and what its features are."""
+
+    def seen_as(rows: np.ndarray, own: np.ndarray, probabilities: np.ndarray | None) -> View:
+        return View(own if features is None else np.asarray(features(rows)), probabilities)
+
     test = pick(dataset.test, count)
     train = None if isinstance(dataset.train, Mixture) else dataset.train.samples
     shares = None
@@ -101,9 +124,11 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
 
         def look(rows: np.ndarray) -> View:
             seen = read(classifier, rows)
-            return View(seen.features, seen.probabilities if classifier.trained else None)
+            return seen_as(rows, seen.features, seen.probabilities if classifier.trained else None)
 
-        if classifier.trained:
+        if features is not None:
+            name = "given"
+        elif classifier.trained:
             name = f"of a classifier trained on {dataset.name}, test accuracy {accuracy:.2%}"
         else:
             name = "of an untrained network (the data have no labels)"
@@ -114,16 +139,23 @@ def _judge(dataset: Dataset, count: int, console: Console) -> tuple[Judge, str]:
         mixture = dataset.train
 
         def look_at_modes(rows: np.ndarray) -> View:
-            return View(rows, mode_probabilities(rows, *mixture))
+            return seen_as(rows, rows, mode_probabilities(rows, *mixture))
 
         def extra(rows: np.ndarray) -> dict[str, float]:
-            return mixture_figures(rows, *mixture)
+            pairs = of_one_size(test.samples[:_PAIRED], rows[:_PAIRED])
+            return mixture_figures(rows, *mixture) | {
+                "exact_wasserstein": exact_wasserstein(*pairs)
+            }
 
         judge = Judge(look_at_modes, test.samples, None, shares, prepare=_bounded, extra=extra)
-        return judge, "the coordinates themselves"
+        return judge, "the coordinates themselves" if features is None else "given"
     standardise = _standardiser(dataset.test.samples)
-    judge = Judge(lambda rows: View(rows, None), test.samples, train, None, prepare=standardise)
-    return judge, "the values themselves, standardised"
+
+    def look_at_values(rows: np.ndarray) -> View:
+        return seen_as(rows, rows, None)
+
+    judge = Judge(look_at_values, test.samples, train, None, prepare=standardise)
+    return judge, "the values themselves, standardised" if features is None else "given"
 
 
 def _bounded(rows: np.ndarray) -> np.ndarray:
@@ -165,33 +197,61 @@ def labels_to_ask(dataset: Dataset, count: int) -> np.ndarray | None:
 
 
 def _anchors(
-    dataset: Dataset, judge: Judge, count: int, console: Console, *, full: bool
+    dataset: Dataset,
+    judge: Judge,
+    count: int,
+    console: Console,
+    path: Path | None,
+    *,
+    full: bool,
 ) -> dict[str, dict[str, Any]]:
-    """Figures of real rows and of spoilt ones, kept for the next time."""
-    path = _kept(_fingerprint(dataset), f"anchors-{count}{'-full' * full}-{_ANCHORS}.json")
+    """Figures of real rows and of spoilt ones, kept at ``path`` for the next time."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path is not None:
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         pass
+    held_out = len(judge.held_out)
+    wanted = max(2 * count, count + held_out)
     if isinstance(dataset.train, Mixture):
-        drawn = dataset.train.draw(jax.random.key(_SEED), count)
+        drawn = dataset.train.draw(jax.random.key(_SEED), wanted)
         part = Part(np.asarray(drawn.samples), np.asarray(drawn.labels))
     else:
-        part = pick(dataset.train, count)
+        part = pick(dataset.train, wanted)
     labels = part.labels if dataset.classes else None
     real = dataset.test.samples
     if isinstance(dataset.train, Part):  # where test rows are few
         real = np.concatenate([real, pick(dataset.train, FULL).samples])
-    anchors: dict[str, dict[str, Any]] = {"floor": judge.floors(count, real[:FULL])}
+    found: dict[str, dict[str, Any]] = {"floor": judge.floors(count, real[:FULL])}
+    if len(part.samples) >= count + held_out:
+        with stage(console, "measuring real rows: real against real ..."):
+            one, other = part.samples[:held_out], part.samples[held_out : held_out + count]
+            found["real"] = judge.of(one).measure(other, thorough=full)
     if judge.copies is not None:
-        with console.status("measuring real rows: fresh ..."):
-            anchors["fresh"] = judge.fresh(count)
-    for name, rows in anchor_rows(part.samples, labels).items():
-        with console.status(f"measuring real rows: {name.replace('_', ' ')} ..."):
-            asked = labels if name == "train" else None
-            anchors[name] = plain(judge.measure(rows, asked, thorough=full))
-    _keep(path, json.dumps(anchors).encode())
+        with stage(console, "measuring real rows: fresh ..."):
+            found["fresh"] = judge.fresh(count)
+    for name, rows in anchor_rows(part.samples, labels, count).items():
+        with stage(console, f"measuring real rows: {name.replace('_', ' ')} ..."):
+            asked = labels[:count] if name == "train" and labels is not None else None
+            found[name] = judge.measure(rows, asked, thorough=full)
+    keys = found["train"]
+    anchors = {
+        name: plain({key: figures.get(key) for key in keys}) for name, figures in found.items()
+    }
+    if path is not None:
+        _keep(path, json.dumps(anchors).encode())
     return anchors
+
+
+@contextmanager
+def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
+    if console.is_terminal:
+        with console.status(escape(text)) as status:
+            yield lambda changed: status.update(escape(changed))
+    else:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        yield lambda changed: None
 
 
 def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
@@ -203,14 +263,12 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
     path = _kept(dataset.fingerprint, "classifier.npz")
     classifier = _read_classifier(path, untrained(shape, dataset.classes))
     if classifier is None:
-        with console.status("") as status:
+        text = f"training a classifier on {dataset.name}, once"
+        with stage(console, f"{text} ...") as change:
 
             def progress(step: int, steps: int) -> None:
                 if step % 50 == 0:
-                    status.update(
-                        f"training a classifier on {escape(dataset.name)}, once: "
-                        f"{100 * step // steps}%"
-                    )
+                    change(f"{text}: {100 * step // steps}%")
 
             classifier = train_classifier(
                 dataset.train.samples, labels, dataset.classes, seed=_SEED, progress=progress

@@ -29,9 +29,12 @@ BETTER = {
     "sliced_wasserstein": -1,
     "precision": 1,
     "recall": 1,
+    "density": 1,
     "coverage": 1,
     "classifier_score": 1,
     "class_total_variation": -1,
+    "class_reverse_kl": -1,
+    "label_consistency": 1,
 }
 
 
@@ -95,6 +98,11 @@ class Watch:
                 self.labels = labels_to_ask(dataset, self.count)
             if self.evaluator.anchors["train"][self.best_by] is None:
                 raise InputError(f"best_by: {self.best_by} needs classes; {dataset.name} has none")
+            if self.best_by == "label_consistency" and self.labels is None:
+                raise InputError(
+                    f"best_by: {self.best_by} needs a generator that is asked for classes, as by "
+                    "generator.condition of concatenate"
+                )
         self.sample = sampler(gan)
         self.history: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []

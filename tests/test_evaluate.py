@@ -12,6 +12,7 @@ from gan_jax.cli import main
 from gan_jax.data import load
 from gan_jax.errors import InputError
 from gan_jax.evaluate import Report, evaluate, show
+from gan_jax.evaluation.distances import frechet_distance
 from gan_jax.evaluation.verdict import SAMPLE_VERDICTS
 
 
@@ -94,8 +95,12 @@ def test_a_file_sorted_by_class_is_judged_as_a_whole(stripes):
 
 def test_anchors_are_in_order_and_kept(stripes):
     report = judged(stripes, "fresh")
-    known = {name: found for name, found in report.anchors.items() if name != "fresh"}
-    frechet = {name: found["frechet_distance"] for name, found in known.items()}
+    frechet = {name: found["frechet_distance"] for name, found in report.anchors.items()}
+    assert frechet["fresh"] is None  # of copies alone
+    assert 0.1 < frechet["real"] / frechet["floor"] < 2.0  # of rows the classifier knows
+    assert report.anchors["real"]["coverage"] == pytest.approx(
+        report.anchors["floor"]["coverage"], abs=0.05
+    )
     for spoilt in ("class_dropped", "blurred", "noisy"):
         assert frechet[spoilt] > 2 * frechet["train"]
     fresh = report.metrics["frechet_distance"]
@@ -155,7 +160,10 @@ def test_json_on_standard_output(stripes, capsys):
     assert found["verdict"] in SAMPLE_VERDICTS and found["samples"] == 500
     assert {"reasons", "advice", "metrics", "anchors", "seconds", "features"} <= found.keys()
     measured = set(found["metrics"])
-    for name in ("train", "class_dropped", "blurred", "noisy"):
+    assert list(found["anchors"]) == [
+        *("floor", "real", "fresh", "train", "class_dropped", "blurred", "noisy")
+    ]
+    for name in found["anchors"]:
         assert set(found["anchors"][name]) == measured
     assert {
         "frechet_distance",
@@ -197,13 +205,94 @@ def test_an_array_without_a_name(stripes):
     assert nameless.metrics["frechet_distance"] == named.metrics["frechet_distance"]
 
 
+OTHERS_WRITE = {
+    "floats from 0 to 1": (lambda images: images / 255.0, "spanning 0 to 1"),
+    "floats from -1 to 1": (lambda images: np.float32(images / 127.5 - 1.0), "spanning -1 to 1"),
+    "floats from 0 to 255": (lambda images: np.float16(images), "spanning 0 to 255"),
+    "integers": (lambda images: images.astype(np.int64), "spanning 0 to 255"),
+    "channels first": (lambda images: np.moveaxis(images, -1, 1), ""),
+    "no channels": (lambda images: images[..., 0], ""),
+    "flat": (lambda images: images.reshape(len(images), -1) / 255.0, "spanning 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS_WRITE)
+def test_what_other_programs_write(stripes, tmp_path, name):
+    """Whatever the layout and range, the very same images are judged."""
+    change, note = OTHERS_WRITE[name]
+    known = np.load(stripes / "fresh.npz")
+    np.savez(tmp_path / "theirs.npz", change(known["images"]), known["labels"])
+    data, console = str(stripes / "data.npz"), quiet()
+    theirs = evaluate(samples=tmp_path / "theirs.npz", against=data, console=console)
+    assert theirs.metrics == judged(stripes, "fresh").metrics
+    assert note in said(console)
+
+
+def test_what_overshoots_is_clipped_and_what_is_else_is_named(stripes, tmp_path):
+    images = np.load(stripes / "fresh.npz")["images"]
+    stretched = 1.1 * (images / 127.5 - 1.0)
+    np.savez(tmp_path / "a.npz", images=stretched, latents=np.zeros(3))
+    expected = np.clip(np.rint((stretched + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "b.npz", images=expected)
+    console, data = quiet(), str(stripes / "data.npz")
+    found = [
+        evaluate(samples=tmp_path / f"{name}.npz", against=data, console=console).metrics
+        for name in "ab"
+    ]
+    assert found[0] == found[1]
+    assert "not looked at: latents" in said(console)
+
+
+def test_features_of_ones_own(stripes):
+    """The figures are those of these features, for samples and anchors alike."""
+
+    def means(rows):
+        return rows.reshape(len(rows), 4, -1).mean(2)
+
+    report = judged(stripes, "fresh", features=means)
+    real, fake = (np.load(stripes / name) for name in ("data.npz", "fresh.npz"))
+    expected = frechet_distance(means(real["test_images"]), means(fake["images"]))
+    assert report.metrics["frechet_distance"] == pytest.approx(expected)
+    assert report.features == "given" and report.verdict in SAMPLE_VERDICTS
+    plain = judged(stripes, "fresh")  # nothing of these was kept for others
+    assert plain.anchors["train"]["frechet_distance"] != pytest.approx(
+        report.anchors["train"]["frechet_distance"], rel=0.1
+    )
+    assert plain.metrics["class_shares"] == report.metrics["class_shares"]
+
+
+def test_shrunken_modes_are_named(tmp_path):
+    data = load("grid").train
+    draw = np.random.default_rng(0)
+    modes = draw.integers(0, 25, 2_000)
+    for scale, told in ((1.0, False), (0.5, True)):
+        rows = data.centers[modes] + draw.normal(0, scale * data.std, (2_000, 2))  # pyright: ignore
+        np.savez(tmp_path / "rows.npz", samples=np.float32(rows))
+        report = evaluate(samples=tmp_path / "rows.npz", against="grid", console=quiet())
+        assert report.metrics["over_concentrated"] is told
+        assert ("modes have shrunk" in report.reasons[-1]) is told
+        assert 0 < report.metrics["exact_wasserstein"] < 1
+
+
+def test_where_nobody_watches_a_line_says_what_takes_long(stripes):
+    console = quiet()
+    judged(stripes, "fresh", console)
+    assert "measuring 500 samples ..." in said(console)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((200, 9, 9), np.uint8)}, r"uint8 of shape \(9, 9, 1\); those of .*8"),
+        ({"images": np.zeros((200, 9, 9), np.uint8)}, r"uint8 of shape \(9, 9\); those of .*8"),
         ({"samples": np.zeros((200, 2), np.float32)}, r"float32 of shape \(2,\); those of "),
         ({"images": np.zeros((50, 8, 8), np.uint8)}, "50 are too few; at least 100"),
-        ({"pictures": np.zeros((200, 8, 8), np.uint8)}, "the arrays in it are pictures"),
+        ({"pictures": np.zeros((200, 8, 8), np.uint8)}, "the arrays in it are pictures; one of"),
+        ({"images": np.full((200, 8, 8), np.nan)}, "holds a number that is not finite"),
+        ({"images": np.linspace(-5, 1, 200 * 64).reshape(200, 64)}, "-5 to 1 found; images span"),
+        ({"images": np.full((200, 8, 8), 300)}, "300 to 300 found; images span"),
+        ({"images": np.zeros((200, 8, 8), bool)}, "dtype is bool"),
+        ({"images": np.zeros((0, 8, 8), np.uint8)}, "it holds no samples"),
+        ({"images": np.zeros((200, 8, 8)), "labels": np.zeros(9, int)}, "one for each of 200"),
     ],
 )
 def test_unusable_samples(stripes, tmp_path, arrays, message):

@@ -9,6 +9,7 @@ from gan_jax.evaluation.classes import (
     class_shares,
     classifier_score,
     label_consistency,
+    missing_classes,
 )
 
 
@@ -37,13 +38,24 @@ def test_balance_of_a_dropped_class():
     found = class_balance(generated, data)
     assert found.reverse_kl == pytest.approx(np.log(25 / 24))
     assert found.total_variation == pytest.approx(1 / 25)
-    assert found.missing == (24,)
+    counts = np.append(np.full(24, 100), 0)
+    assert missing_classes(counts, data * 1e6) == (24,)
+    assert missing_classes(counts + 11, data * 1e6) == ()  # a tenth of what was due is enough
 
 
 def test_balance_of_two_to_one():
     found = class_balance(np.array([2 / 3, 1 / 3]), np.array([0.5, 0.5]))
     expected = 2 / 3 * np.log(4 / 3) + 1 / 3 * np.log(2 / 3)
-    assert found == (pytest.approx(1 / 6), pytest.approx(expected), ())
+    assert found == (pytest.approx(1 / 6), pytest.approx(expected))
+
+
+def test_a_rare_class_is_not_missing_by_chance():
+    """One row in a thousand: two are due of 2,000, and often none comes."""
+    data, draw = np.append(np.full(9, 111_000), 1_000), np.random.default_rng(0)
+    drawn = [draw.multinomial(2_000, data / data.sum()) for _ in range(100)]
+    assert min(counts[9] for counts in drawn) == 0
+    assert all(missing_classes(counts, data) == () for counts in drawn)
+    assert missing_classes(np.append(np.full(9, 2_000), 0), data) == (9,)  # 18 were due
 
 
 def test_reverse_kl_has_a_floor():

@@ -13,6 +13,7 @@ from gan_jax.evaluation.distances import (
     kernel_distance,
     sliced_wasserstein,
 )
+from gan_jax.evaluation.two_sample import nearest_neighbour_test
 
 
 def normal(seed: int, rows: int, scales: np.ndarray) -> np.ndarray:
@@ -122,6 +123,16 @@ def test_sliced_wasserstein_looks_along_every_direction(key):
     y = np.stack([t, -t], 1) + 0.1 * rng.standard_normal((2000, 2))
     assert sliced_wasserstein(x, y, key) > 0.4
     assert sliced_wasserstein(x, y, key) == sliced_wasserstein(x, y, key)
+
+
+def test_sets_sorted_by_class_are_compared_as_wholes(key):
+    """One distribution of two classes; the larger set, sorted, is not cut to its first class."""
+    rng = np.random.default_rng(0)
+    real = np.sort(rng.integers(0, 2, 4_000))[:, None] * 9 + rng.standard_normal((4_000, 2))
+    fake = rng.integers(0, 2, 2_000)[:, None] * 9 + rng.standard_normal((2_000, 2))
+    assert sliced_wasserstein(real, fake, key) < 0.5 < sliced_wasserstein(real[:2_000], fake, key)
+    found = nearest_neighbour_test(real, fake)
+    assert abs(found.accuracy - 0.5) < 4 * found.standard_error
 
 
 @pytest.mark.parametrize("metric", [frechet_distance, kernel_distance])

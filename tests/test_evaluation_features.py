@@ -100,18 +100,34 @@ def test_too_few_labels_are_refused():
         train_classifier(images, np.where(np.arange(100) < 10, labels, -1), 2)
 
 
-def test_look_alikes_do_not_fill_a_missing_class():
-    """A fifth of the rows is likest to class 1, but unsure of it: 1 is missing all the same."""
-    draw = np.random.default_rng(0)
-    held_out = draw.normal(size=(500, 3)).astype(np.float32)
+def planted_judge(sure_of_second):
+    """Of the held-out rows half are of class 1, told by their first feature."""
 
     def look(rows):
-        unsure = np.arange(len(rows)) % 5 == 0
-        return View(rows, np.where(unsure[:, None], [[0.4, 0.6]], [[0.99, 0.01]]))
+        first, second = [0.99, 0.01], [0.01, 0.99] if sure_of_second else [0.2, 0.8]
+        told = np.where(rows[:, :1] > 0, second, first)
+        return View(rows, np.where(rows[:, :1] > 9, [[0.4, 0.6]], told))
 
-    figures = Judge(look, held_out, None, np.array([0.5, 0.5])).measure(held_out)
+    held_out = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    return Judge(look, held_out, None, np.array([0.5, 0.5])), held_out
+
+
+def test_look_alikes_do_not_fill_a_missing_class():
+    """A fifth of the rows is likest to class 1, but unsure of it: 1 is missing all the same."""
+    judge, held_out = planted_judge(sure_of_second=True)
+    assert judge.measure(held_out)["missing_classes"] == []
+    rows = -np.abs(held_out)
+    rows[::5] = 10.0
+    figures = judge.measure(rows)
     assert figures["class_shares"] == [0.8, 0.2] and figures["recognised"] == 0.8
     assert figures["missing_classes"] == [1]
+
+
+def test_no_class_is_missing_that_real_rows_miss():
+    """A classifier that is never sure of class 1 says nothing of whether it is there."""
+    judge, held_out = planted_judge(sure_of_second=False)
+    figures = judge.measure(held_out)
+    assert 0.4 < figures["class_shares"][1] < 0.6 and figures["missing_classes"] == []
 
 
 @pytest.mark.long

@@ -74,6 +74,13 @@ def test_duplicates_stay_defined():
     assert np.isfinite(same.density)
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_a_ball_holds_its_rim(offset):
+    """Of rows that are the real ones each is in its own ball and on the rim of the k-th nearest."""
+    real = normal(0, 500) + offset
+    assert manifold(real, real, 5).density == pytest.approx(6 / 5, abs=1e-12)
+
+
 def test_nearest_distances():
     rows, others = np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [3.0, 4.0]])
     np.testing.assert_allclose(nearest_distances(rows, others), [1.0, 0.0])

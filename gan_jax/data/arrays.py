@@ -22,7 +22,7 @@ from gan_jax.data.checks import (
 from gan_jax.data.dataset import Part, Source
 from gan_jax.errors import InputError
 
-__all__ = ["load_npy", "load_npz"]
+__all__ = ["load_npy", "load_npz", "read_npz"]
 
 Check = Callable[[str, np.ndarray], np.ndarray]
 # Training samples and labels, then test samples and labels; the last row is how Keras names them.
@@ -66,6 +66,33 @@ def load_npz(path: Path) -> Source:
     has_test = test_samples in arrays
     test = _part(where, arrays, test_samples, test_labels, check) if has_test else None
     return combine(where, train, test)
+
+
+def read_npz(
+    path: Path, samples: tuple[str, ...], labels: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Samples and any labels under the first of these names that there are, as they are.
+
+    Returns:
+        Both, and the names of all other arrays, which are not read.
+
+    Raises:
+        InputError: the file is damaged, or has no array of those names.
+    """
+    where = shown(path)
+    with reading(where), zipfile.ZipFile(path) as archive:
+        keys = sorted(name.removesuffix(".npy") for name in archive.namelist())
+        chosen = [next((n for n in names if n in keys), None) for names in (samples, labels)]
+        if chosen[0] is None:
+            found = ", ".join(shown(key) for key in keys) or "none"
+            raise InputError(
+                f"{where}: the arrays in it are {found}; one of {', '.join(samples)} is needed"
+            )
+        wanted = [key for key in chosen if key is not None]
+        check_size(where, sum(_member_size(where, archive, key) for key in wanted))
+        arrays = {key: _member(archive, key) for key in wanted}
+    others = tuple(key for key in keys if key not in wanted)
+    return arrays[chosen[0]], arrays.get(chosen[1] or ""), others
 
 
 def _layout(where: str, keys: dict[str, str]) -> tuple[str, str, str, str]:

@@ -11,7 +11,16 @@ import numpy as np
 from gan_jax.errors import InputError
 from gan_jax.evaluation.rows import Rows
 
-__all__ = ["Balance", "class_balance", "class_shares", "classifier_score", "label_consistency"]
+__all__ = [
+    "Balance",
+    "class_balance",
+    "class_shares",
+    "classifier_score",
+    "label_consistency",
+    "missing_classes",
+]
+
+_EXPECTED = 10.0  # samples of a class; of fewer, none may come by chance
 
 
 class Balance(NamedTuple):
@@ -19,7 +28,6 @@ class Balance(NamedTuple):
 
     total_variation: float  # half the sum of absolute differences, in [0, 1]
     reverse_kl: float  # KL(generated || data), nats; finite even where a class is missing
-    missing: tuple[int, ...]  # classes with less than a tenth of the data's share
 
 
 def classifier_score(probabilities: Rows) -> float:
@@ -58,8 +66,21 @@ def class_balance(generated: np.ndarray, data: np.ndarray) -> Balance:
     there = first > 0
     with np.errstate(divide="ignore"):  # a class the data never has: infinite, rightly
         reverse = float((first[there] * np.log(first[there] / second[there])).sum())
-    missing = np.flatnonzero(first < 0.1 * second)
-    return Balance(float(np.abs(first - second).sum() / 2), reverse, tuple(int(c) for c in missing))
+    return Balance(float(np.abs(first - second).sum() / 2), reverse)
+
+
+def missing_classes(generated: np.ndarray, data: np.ndarray) -> tuple[int, ...]:
+    """Classes of which ten samples or more were due, and less than a tenth of these came.
+
+    Of ten due, none at all comes to a perfect generator once in 22,000 times.
+
+    Args:
+        generated: how many samples are of each class, ``[classes]``.
+        data: how many real rows are, ``[classes]``.
+    """
+    came, there = np.asarray(generated, np.float64), np.asarray(data, np.float64)
+    due = there / max(1.0, there.sum()) * came.sum()
+    return tuple(int(c) for c in np.flatnonzero((due >= _EXPECTED) & (came < 0.1 * due)))
 
 
 def label_consistency(probabilities: Rows, labels: Rows) -> float:

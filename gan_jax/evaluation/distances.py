@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.evaluation.rows import Rows, check_rows
+from gan_jax.evaluation.rows import Rows, check_rows, of_one_size
 from gan_jax.types import Key
 
 __all__ = [
@@ -123,15 +123,15 @@ def sliced_wasserstein(real: Rows, fake: Rows, key: Key, directions: int = 512) 
 
     Args:
         real: features, ``[n, d]``.
-        fake: features, ``[n, d]``: as many, or the larger set is cut.
+        fake: features, ``[m, d]``; of the larger set as many rows as of the other are picked.
         key: draws the directions, uniform on the sphere.
         directions: how many.
     """
     first, second = check_rows(real=real, fake=fake, least=1)
-    count = min(len(first), len(second))
+    first, second = of_one_size(first, second)
     normal = jax.random.normal(key, (first.shape[1], directions))
     axes = normal / jnp.linalg.norm(normal, axis=0, keepdims=True)
-    return float(_sliced(jnp.asarray(first[:count]), jnp.asarray(second[:count]), axes))
+    return float(_sliced(jnp.asarray(first), jnp.asarray(second), axes))
 
 
 @jax.jit

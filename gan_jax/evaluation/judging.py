@@ -14,6 +14,7 @@ from gan_jax.evaluation.classes import (
     class_shares,
     classifier_score,
     label_consistency,
+    missing_classes,
 )
 from gan_jax.evaluation.density import SIGMAS, different_bins
 from gan_jax.evaluation.distances import (
@@ -26,7 +27,30 @@ from gan_jax.evaluation.features import LEAST_LABELLED
 from gan_jax.evaluation.neighbours import CopyTest, expected_coverage, manifold
 from gan_jax.evaluation.two_sample import two_sample_test
 
-__all__ = ["Judge", "View", "anchor_rows"]
+__all__ = ["FIGURES", "Judge", "View", "anchor_rows"]
+
+# Of all samples; None where the data allow no such figure.
+FIGURES: tuple[str, ...] = (
+    "frechet_distance",
+    "kernel_distance",
+    "kernel_distance_error",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "sliced_wasserstein",
+    "spread",
+    "classifier_score",
+    "recognised",
+    "class_shares",
+    "class_total_variation",
+    "class_reverse_kl",
+    "missing_classes",
+    "label_consistency",
+    "copying",
+    "authenticity",
+    "authenticity_held_out",
+)
 
 _COMPONENTS = 64  # of pixels, in which nearest training rows are sought
 _FITTED = 2_000  # rows the components are fitted on
@@ -92,41 +116,29 @@ class Judge:
         seen = self.look(rows)
         kernel = kernel_distance(self.real.features, seen.features)
         found = manifold(self.real.features, seen.features)
-        figures: dict[str, Any] = {
+        figures: dict[str, Any] = dict.fromkeys(FIGURES) | found._asdict()
+        figures |= {
             "frechet_distance": frechet_distance(self.real.features, seen.features),
             "kernel_distance": kernel.value,
             "kernel_distance_error": kernel.standard_error,
-            **found._asdict(),
             "sliced_wasserstein": sliced_wasserstein(
                 self.real.features, seen.features, jax.random.key(0)
             ),
             "spread": float(_flat(rows).var(0).sum() / self.variance),
-            "classifier_score": None,
-            "recognised": None,
-            "class_shares": None,
-            "class_total_variation": None,
-            "class_reverse_kl": None,
-            "missing_classes": None,
-            "label_consistency": None,
-            "copying": None,
-            "authenticity": None,
-            "authenticity_held_out": None,
         }
         if seen.probabilities is not None and self.shares is not None:
-            said = seen.probabilities.argmax(1)
             sure = seen.probabilities.max(1) > _SURE
-            shares = class_shares(said, len(self.shares))
+            shares = class_shares(seen.probabilities.argmax(1), len(self.shares))
             balance = class_balance(shares, self.shares)
             figures["classifier_score"] = classifier_score(seen.probabilities)
             figures["recognised"] = float(sure.mean())
             figures["class_shares"] = shares.tolist()
             figures["class_total_variation"] = balance.total_variation
             figures["class_reverse_kl"] = balance.reverse_kl
-            # Of rows like a class, not in it, a classifier is less sure than of that class's own.
-            figures["missing_classes"] = (
-                list(class_balance(class_shares(said[sure], len(self.shares)), self.shares).missing)
-                if sure.any()
-                else []
+            # Of rows like a class, not in it, a classifier is less sure than of that class's own;
+            # and where it is seldom sure of a class's own, these are as rare among real rows.
+            figures["missing_classes"] = list(
+                missing_classes(_sure_counts(seen), _sure_counts(self.real))
             )
             if labels is not None and (labels >= 0).any():
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
@@ -136,6 +148,10 @@ class Judge:
         if thorough:
             figures |= self._measure_thoroughly(seen.features, rows, labels)
         return figures
+
+    def of(self, held_out: np.ndarray) -> "Judge":
+        """The same by other real rows, for which nothing is known of copies."""
+        return Judge(self.look, held_out, None, self.shares, prepare=self.prepare, extra=self.extra)
 
     def _measure_thoroughly(
         self, features: np.ndarray, rows: np.ndarray, labels: np.ndarray | None
@@ -173,13 +189,14 @@ class Judge:
 
 
 def anchor_rows(
-    rows: np.ndarray, labels: np.ndarray | None, seed: int = 0
+    rows: np.ndarray, labels: np.ndarray | None, count: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Real training rows, as they are and spoilt in known ways.
+    """Real training rows, as they are and spoilt in known ways; so many of each.
 
     Args:
-        rows: ``[n, *sample_shape]``: uint8 images, or float32 vectors.
+        rows: ``[n, *sample_shape]``, in no order: uint8 images, or float32 vectors.
         labels: ``[n]``, or None.
+        count: how many; with twice as many rows to pick from, no row has to come twice.
         seed: of the noise.
 
     Returns:
@@ -187,11 +204,13 @@ def anchor_rows(
         of the last class, its place taken by others. ``blurred``: images under a Gaussian of one
         pixel. ``noisy``: noise of 0.2 of the range of pixels, or half a feature's deviation.
     """
-    found = {"train": rows}
+    found = {}
     draw = np.random.default_rng(seed)
     if labels is not None and len(np.unique(labels)) > 1:
         kept = rows[labels != labels.max()]
-        found["class_dropped"] = kept[np.arange(len(rows)) % len(kept)]
+        found["class_dropped"] = kept[np.arange(min(count, len(rows))) % len(kept)]
+    rows = rows[:count]
+    found = {"train": rows} | found
     if rows.dtype == np.uint8:
         blurred = scipy.ndimage.gaussian_filter(rows.astype(np.float32), (0, 1, 1, 0))
         noisy = rows + draw.normal(0.0, 51.0, rows.shape)
@@ -201,6 +220,13 @@ def anchor_rows(
         noise = draw.normal(size=rows.shape) * deviation * 0.5
         found["noisy"] = (rows + noise).astype(np.float32)
     return found
+
+
+def _sure_counts(seen: View) -> np.ndarray:
+    """How many rows a classifier is sure of being of each class, ``[classes]``."""
+    assert seen.probabilities is not None
+    sure = seen.probabilities.max(1) > _SURE
+    return np.bincount(seen.probabilities.argmax(1)[sure], minlength=seen.probabilities.shape[1])
 
 
 def _to_bytes(images: np.ndarray) -> np.ndarray:

@@ -77,6 +77,7 @@ def mixture_figures(samples: Rows, centers: Rows, std: float) -> dict[str, float
         "mode_reverse_kl": found.reverse_kl,
         "least_covariance_ratio": found.covariance_ratios[0],
         "greatest_covariance_ratio": found.covariance_ratios[1],
+        "over_concentrated": found.over_concentrated,
     }
 
 

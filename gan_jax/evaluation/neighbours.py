@@ -25,6 +25,8 @@ __all__ = [
     "neighbour_radius",
 ]
 
+_ROUNDING = 1e-9  # relative, of squared distances
+
 
 class Manifold(NamedTuple):
     """Four shares of rows that lie in the other set's balls."""
@@ -66,7 +68,10 @@ def manifold(real: Rows, fake: Rows, k: int = 5) -> Manifold:
     if k < 1:
         raise InputError(f"k: {k} is out of range; at least 1 is allowed")
     first, second = check_rows(real=real, fake=fake, least=k + 1)
-    real_radius, fake_radius = neighbour_radius(first, k), neighbour_radius(second, k)
+    # The rim and what rounding puts beyond it: these distances are not computed as those below.
+    real_radius, fake_radius = (
+        neighbour_radius(rows, k) * (1.0 + _ROUNDING) for rows in (first, second)
+    )
     inside_real = np.zeros(len(second), np.int64)  # balls of real rows that a fake row is in
     covered = np.zeros(len(first), bool)
     recalled = np.zeros(len(first), bool)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_jax.errors import InputError
 
-__all__ = ["Rows", "check_rows", "nearest", "squared_distances"]
+__all__ = ["Rows", "check_rows", "nearest", "of_one_size", "squared_distances"]
 
 Rows = jax.Array | np.ndarray  # [rows, features], unless said otherwise
 
@@ -38,6 +38,21 @@ def check_rows(*, least: int, **sets: Rows) -> tuple[np.ndarray, ...]:
                 )
         found[name] = rows
     return tuple(found.values())
+
+
+def of_one_size(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sets, and of the larger one as many rows as the other has, always the same.
+
+    Picked from all over, for rows may come sorted by class.
+    """
+    count = min(len(rows), len(others))
+
+    def picked(found: np.ndarray) -> np.ndarray:
+        if len(found) == count:
+            return found
+        return found[np.random.RandomState(0).permutation(len(found))[:count]]
+
+    return picked(rows), picked(others)
 
 
 def squared_distances(rows: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

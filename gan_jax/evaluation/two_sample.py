@@ -6,7 +6,7 @@ import numpy as np
 import scipy.special
 
 from gan_jax.errors import InputError
-from gan_jax.evaluation.rows import Rows, check_rows, nearest
+from gan_jax.evaluation.rows import Rows, check_rows, nearest, of_one_size
 
 __all__ = ["Separation", "divergence_bound", "nearest_neighbour_test", "two_sample_test"]
 
@@ -53,8 +53,8 @@ def nearest_neighbour_test(real: Rows, fake: Rows) -> Separation:
     together, which its standard error counts.
     """
     first, second = check_rows(real=real, fake=fake, least=2)
-    count = min(len(first), len(second))
-    sets = first[:count], second[:count]
+    sets = of_one_size(first, second)
+    count = len(sets[0])
     own, across, following = [], [], []  # squared distances; which row of both sets is nearest
     for number, (rows, others) in enumerate((sets, sets[::-1])):
         to_own, to_others = nearest(rows, rows, 2), nearest(rows, others)

@@ -55,7 +55,7 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     Args:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
             any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
-            ``authenticity_held_out``.
+            ``authenticity_held_out``, ``over_concentrated`` with ``high_quality``.
         anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``; where
             there is a training set, ``fresh`` with ``copying``.
     """
@@ -75,6 +75,12 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
         f"Fréchet distance {frechet:.3g}, of real rows {train['frechet_distance']:.3g}, "
         f"of {wrong} ones {bound:.3g}",
     )
+    notes = ()
+    if metrics.get("over_concentrated"):
+        notes = (
+            f"modes have shrunk: {metrics['high_quality']:.2%} of samples within three deviations "
+            f"of a centre, where 98.89% are due",
+        )
     copying, authentic = metrics.get("copying"), metrics.get("authenticity")
     if copying is not None and authentic is not None:
         held_out = metrics["authenticity_held_out"]
@@ -98,6 +104,7 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
                 f"classes missing: {', '.join(map(str, missing)) or 'none'}",
                 f"variance {metrics['spread']:.2f} of the data's; {figures[0]}",
                 figures[1],
+                *notes,
             ),
             "add R1 and R2 or raise their weights, use a relativistic loss, lower the learning "
             "rates, or give the discriminator several samples at once",
@@ -110,6 +117,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
                 *figures[1:],
             )
         return Verdict(
-            "underfitting", figures, "train for longer, widen the networks, or use smaller batches"
+            "underfitting",
+            (*figures, *notes),
+            "train for longer, widen the networks, or use smaller batches",
         )
-    return Verdict("healthy", figures, "nothing: train on for finer detail, if at all")
+    return Verdict("healthy", (*figures, *notes), "nothing: train on for finer detail, if at all")
