@@ -36,6 +36,7 @@ ROOMS = [
     "signals",
     "sampling",
     "judges",
+    "outside",
     "evaluate",
     "watch",
     "benchmark",
