@@ -64,7 +64,7 @@ def main() -> None:
             recipe("sgan"), dataset=str(path), seed=seed, steps=arguments.steps
         )
         run = train(config, folder / f"seed-{seed}", console=Console(quiet=True)).run
-        report = evaluate(run.path, against=arguments.mnist, console=Console(quiet=True))
+        report = evaluate(run.path, console=Console(quiet=True))
         config = run.read_config()
         figures = {
             "seed": seed,

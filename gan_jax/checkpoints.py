@@ -66,6 +66,10 @@ class Checkpoints:
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)  # left by a save that was killed
 
+    def damaged(self) -> list[str]:
+        """Names of the checkpoints that were moved aside."""
+        return sorted(path.name for path in self.folder.glob("damaged-*"))
+
     def restore(
         self, template: GANState, *, move_aside: bool = False
     ) -> tuple[GANState, dict[str, Any], list[str]]:
@@ -82,17 +86,18 @@ class Checkpoints:
         Raises:
             InputError: there is no sound checkpoint, or it is of another network.
         """
-        notes = []
+        notes, aside = [], []
         for step in reversed(self.steps()):
             try:
                 state, facts = self._restore_step(step, template)
             except Damaged as error:
                 notes.append(f"{self._path(step)}: damaged ({error}); passed over")
-                if move_aside:
-                    aside = self._path(step).with_name(f"damaged-{step}")
-                    shutil.rmtree(aside, ignore_errors=True)
-                    self._path(step).rename(aside)
+                aside.append(step)
             else:
+                for damaged in aside if move_aside else ():
+                    target = self._path(damaged).with_name(f"damaged-{damaged}")
+                    shutil.rmtree(target, ignore_errors=True)
+                    self._path(damaged).rename(target)
                 return state, facts, notes
         found = "; ".join(notes) if notes else "no checkpoint found"
         raise InputError(f"{self.folder}: {found}; nothing to restore")

@@ -126,6 +126,9 @@ def build(
         return jax.tree.map(jnp.copy, state)
 
     def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        if not jnp.issubdtype(jnp.result_type(batch.samples), jnp.floating):
+            found = jnp.result_type(batch.samples)
+            raise InputError(f"samples: {found}; floats are allowed, of images from -1 to 1")
         moves = play(state, batch)
         time = state.step.astype(jnp.float32)
         keep = jnp.minimum(state.hyperparameters["average_decay"], (1.0 + time) / (10.0 + time))
@@ -142,6 +145,10 @@ def build(
     def sample(state: GANState, key: Key, count: int, labels: Labels | None = None) -> Samples:
         latent_key, network_key = jax.random.split(key)
         latents = game.draw_latents(latent_key, count)
+        if labels is not None and jnp.shape(labels) != (count,):
+            raise InputError(
+                f"labels: shape {jnp.shape(labels)}; one for each of {count} is allowed"
+            )
         return game.generate(state.average, latents, labels, network_key)
 
     return GAN(init, train_step, sample, game)
@@ -185,7 +192,8 @@ def _dynamics(config: Config) -> Dynamics:
 def _optimizer(config: Config, player: str) -> optax.GradientTransformation:
     """A player's optimiser; its decay counts the player's moves, the config's counts steps."""
     moves = getattr(config, f"{player}_steps")
-    decay = dataclasses.replace(config.decay, horizon=moves * config.decay.horizon)
+    horizon = min(moves * config.decay.horizon, 2**31 - 1)  # what a counter of moves can hold
+    decay = dataclasses.replace(config.decay, horizon=horizon)
     return make_optimizer(player, getattr(config, f"{player}_optimizer"), decay)
 
 

@@ -14,7 +14,7 @@ from gan_jax.report import draw_samples, to_uint8
 from gan_jax.runs import load
 from gan_jax.state import GANState
 
-__all__ = ["check_output", "labels_in_turn", "sample_run", "sampler", "write_samples"]
+__all__ = ["by_class", "check_output", "labels_in_turn", "sample_run", "sampler", "write_samples"]
 
 _BLOCK = 1_000  # rows drawn at a time
 _SUFFIXES = (".npz", ".png")
@@ -116,19 +116,16 @@ def write_samples(samples: np.ndarray, path: Path, labels: np.ndarray | None = N
 
     An ``.npz`` holds ``images``, uint8, ``[n, height, width]`` where there is one channel; or
     ``samples``, float32, for data that are no images; and ``labels``, where each was asked to be
-    of a class. A picture has a row for each class, where there are as many of each.
+    of a class. A picture of several classes has a row for each, dark where others have more.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    columns = None
-    if labels is not None:
-        first, *others = np.unique(labels, return_counts=True)[1]
-        columns = int(first) if others and all(others == first) else None
     try:
         with open(path, "wb") as file:
             if path.suffix.lower() == ".png":
-                draw_samples(samples, columns=columns).save(file, format="PNG")
+                rows, columns = by_class(samples, labels)
+                draw_samples(rows, columns=columns).save(file, format="PNG")
             else:
                 arrays: dict[str, Any] = {"samples": samples}
                 if samples.ndim == 4:
@@ -138,6 +135,21 @@ def write_samples(samples: np.ndarray, path: Path, labels: np.ndarray | None = N
                 np.savez_compressed(file, **arrays)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def by_class(samples: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, int | None]:
+    """Images for a grid with a row for each class, and its columns; else as they are."""
+    if labels is None or samples.ndim != 4:
+        return samples, None
+    classes = list(dict.fromkeys(np.asarray(labels).tolist()))  # in the order they come in
+    if len(classes) < 2:
+        return samples, None
+    columns = max(int((labels == label).sum()) for label in classes)
+    grid = np.zeros((len(classes), columns, *samples.shape[1:]), samples.dtype)
+    for row, label in zip(grid, classes, strict=True):
+        of_class = samples[labels == label]
+        row[: len(of_class)] = of_class
+    return grid.reshape(-1, *samples.shape[1:]), columns
 
 
 def check_output(path: Path, count: int) -> None:

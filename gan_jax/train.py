@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
-from gan_jax.data import Dataset
+from gan_jax.data import Dataset, Part
 from gan_jax.data.stream import make_stream
 from gan_jax.environment import run_once
 from gan_jax.errors import InputError
@@ -36,7 +36,7 @@ from gan_jax.precision import product
 from gan_jax.progress import Progress, describe_device, say
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
 from gan_jax.runs import Run, new_run_dir
-from gan_jax.sampling import labels_in_turn
+from gan_jax.sampling import by_class, labels_in_turn
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
 from gan_jax.types import Samples
@@ -138,6 +138,11 @@ def resume(
                 f"steps: {config.steps:,} asked, {run.path} has done {step:,}; "
                 "give a larger total with --steps"
             )
+        if dataset is not None and not facts:
+            raise InputError(
+                f"dataset: {run.path} has no checkpoint that tells whether {dataset} is what it "
+                "began with; train anew"
+            )
         data = load_dataset(config, console)
         refuse_other_game(config, facts.get("game"), run)
         if facts and facts["data"] != data.fingerprint:
@@ -151,6 +156,11 @@ def resume(
 
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
     """The newest sound state and its facts; no state where the run never got to save one."""
+    damaged = run.checkpoints.damaged()
+    if not run.checkpoints.steps() and damaged:
+        raise InputError(
+            f"{run.path}: no sound checkpoint, only {', '.join(damaged)}; train anew elsewhere"
+        )
     if not run.checkpoints.steps():
         say(console, "no checkpoint yet: starting over, which comes to the same")
         return None, {}
@@ -172,6 +182,11 @@ class _Session:
         self.config, self.dataset, self.console = config, dataset, console
         self.gan = from_config(config)
         self.rows = config.batch_size * config.discriminator_steps
+        if isinstance(dataset.train, Part) and len(dataset.train.samples) < self.rows:
+            raise InputError(
+                f"batch_size: a step takes {self.rows} rows; {dataset.name} has "
+                f"{len(dataset.train.samples)}"
+            )
         if config.decay.shape != "constant" and config.steps > config.decay.horizon:
             say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
         if config.evaluation_interval > config.steps:
@@ -184,51 +199,67 @@ class _Session:
 
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
-        stop, watch, halt = self.config.steps, self.watch, None
-        watch.open(run)
-        with caught_signals() as caught, Progress(self.console, stop, self.rows) as progress:
+        self.watch.open(run)
+        with Progress(self.console, self.config.steps, self.rows) as progress:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
             init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
             state = init(jax.random.key(self.config.seed)) if saved is None else saved
-            step, finite = int(state.step), True
-            if step == 0:
-                self._picture(state, run.sample_path(step))
-            self.stream.picks(step)  # compiles the order of rows
+            if int(state.step) == 0:
+                self._picture(state, run.sample_path(0))
+            self.stream.picks(int(state.step))  # compiles the order of rows
             program = compiling.result()
-            chunk = 1  # to learn how fast steps are; the clock starts after it
-            while step < stop and not caught and finite and halt is None:
-                count = min(chunk, self._steps_to_event(step))
-                picks = self.stream.picks(step)
-                state, metrics = program(state, self.stream.source, picks, np.int32(count))
-                numbers = _numbers(metrics)  # waits for the device
-                step, finite = step + count, numbers["finite"]
-                progress.count(step)
-                chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
-                if step % self.config.log_interval == 0 or not finite:
-                    run.append_metrics({"step": step, **numbers})
-                    watch.record({"step": step, **numbers})
-                    run.append_timing({"step": step, **progress.timing()})
-                if step % self.config.picture_interval == 0:
-                    self._picture(state, run.sample_path(step))
-                if watch.due(step) and finite:
-                    began = time.perf_counter()
-                    if watch.evaluate(run, step, state):
-                        self._save(run.best, state)
-                    progress.skip(time.perf_counter() - began)
-                # After the evaluation: who goes on from this checkpoint does not repeat it.
-                if step % self.config.checkpoint_interval == 0 and finite:
-                    self._save(run.checkpoints, state)
-                halt = watch.stops()
-                if progress.due() or step == stop or halt is not None:
-                    progress.show(step, numbers, watch.note())
-            if finite:
+            # Until here there is nothing that a signal has to wait for.
+            with caught_signals() as caught:
+                return self._steps(run, state, program, caught, progress)
+
+    def _steps(
+        self,
+        run: Run,
+        state: GANState,
+        program: jax.stages.Compiled,
+        caught: list[int],
+        progress: Progress,
+    ) -> Outcome:
+        stop, watch, halt = self.config.steps, self.watch, None
+        step, finite, sound = int(state.step), True, True
+        chunk = 1  # to learn how fast steps are; the clock starts after it
+        while step < stop and not caught and finite and halt is None:
+            count = min(chunk, self._steps_to_event(step))
+            picks = self.stream.picks(step)
+            state, metrics = program(state, self.stream.source, picks, np.int32(count))
+            numbers = _numbers(metrics)  # waits for the device
+            step, sound = step + count, numbers["finite"]
+            progress.count(step)
+            chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
+            # Where it is looked at must not depend on the clock, by which chunks are cut.
+            logged = step % self.config.log_interval == 0
+            if logged or step == stop:
+                finite = sound
+            if logged or not finite:
+                run.append_metrics({"step": step, **numbers})
+                watch.record({"step": step, **numbers})
+                run.append_timing({"step": step, **progress.timing()})
+            if step % self.config.picture_interval == 0:
+                self._picture(state, run.sample_path(step))
+            if watch.due(step) and sound:
+                began = time.perf_counter()
+                if watch.evaluate(run, step, state):
+                    self._save(run.best, state)
+                progress.skip(time.perf_counter() - began)
+            # After the evaluation: who goes on from this checkpoint does not repeat it.
+            if step % self.config.checkpoint_interval == 0 and sound:
                 self._save(run.checkpoints, state)
-            early = caught[0] if caught and step < stop and halt is None else None
-            if early is None:
-                self._picture(state, run.final_path)
-                self._summarise(run)
+            halt = watch.stops()
+            if progress.due() or step == stop or halt is not None:
+                progress.show(step, numbers, watch.note())
+        if sound:
+            self._save(run.checkpoints, state)
+        early = caught[0] if caught and step < stop and halt is None else None
+        if early is None:
+            self._picture(state, run.final_path)
+            self._summarise(run)
         verdict = watch.verdict if halt is None else halt
         return Outcome(run, step, early, not finite, verdict, halt is not None)
 
@@ -266,7 +297,8 @@ class _Session:
     def _picture(self, state: GANState, path: Path) -> None:
         samples = np.asarray(self.draw(state))
         if self.dataset.is_image:
-            picture = draw_images(to_uint8(samples))
+            labels = labels_in_turn(self.config, len(samples))
+            picture = draw_images(*by_class(to_uint8(samples), labels))
         else:
             picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
         picture.save(path)

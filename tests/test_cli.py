@@ -220,7 +220,7 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
         (["--dataset", "empty"], "empty"),
         (["--loss", "hing"], "loss: 'hing' is not one of"),
         (["--generator.activation", "swish"], "generator.activation: 'swish' is not one of"),
-        (["--batch-size", "5000"], "batch_size: a step takes 5000 rows; the data has 1617"),
+        (["--batch-size", "5000"], "batch_size: a step takes 5000 rows; digits has 1617"),
         (["--run-dir", "file/below"], "file/below: cannot be written"),
         (["--run-dir", "n" * 300], "cannot be written"),
         (["--run-dir", "old"], "old: holds a run already"),

@@ -167,7 +167,21 @@ CASES: dict[str, tuple[Build, list[str]]] = {
     "text file": (file("notes.txt", b"hello"), ["notes.txt", ".npz or .npy"]),
     "one image": (file("a.png", encoded(GREY)), ["a.png", "folder"]),
     "empty folder": (lambda root: root, ["no image"]),
-    "folder of other things": (folder({"notes.txt": b"hello", "b.gif": b"GIF89a"}), ["no image"]),
+    "folder of other things": (folder({"notes.txt": b"hello"}), ["no image"]),
+    "another format": (folder({"a.png": GREY, "b.gif": b"GIF89a"}), ["b.gif", "have to be .png"]),
+    "three parts": (
+        folder({"train/x.png": GREY, "test/y.png": GREY, "val/z.png": GREY}),
+        ["test, train, val", "look like parts"],
+    ),
+    "one part": (folder({"train/x.png": GREY}), ["train", "look like parts"]),
+    "images beside parts": (
+        folder({"a.png": GREY, "train/x.png": GREY, "test/y.png": GREY}),
+        ["a.png", "in train and test"],
+    ),
+    "images below a class": (
+        folder({"a/x.png": GREY, "a/more/y.png": GREY}),
+        ["a/more", "one level of classes"],
+    ),
     "folder not in UTF-8": (unknown_encoding, ["??", "no image"]),
     "empty class": (folder({"a/x.png": GREY, "b/notes.txt": b"-"}), ["/b:", "no image"]),
     "images here and there": (

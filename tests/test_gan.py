@@ -10,6 +10,9 @@ import pytest
 from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
 
 from gan_jax.config import (
+    LOSS_NAMES,
+    PENALTY_NAMES,
+    TERM_NAMES,
     DecayConfig,
     DiscriminatorConfig,
     GeneratorConfig,
@@ -22,6 +25,7 @@ from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.state import Player
+from gan_jax.terms import TERMS
 from gan_jax.types import Batch, Judgement
 
 
@@ -89,6 +93,35 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
             far = moved(getattr(state, player), getattr(after, player))
             assert (far > 0) == (number < 4), (player, number)
         state = after
+
+
+def test_the_command_line_knows_every_name():
+    assert tuple(LOSSES) == LOSS_NAMES
+    assert tuple(PENALTIES) == PENALTY_NAMES
+    assert tuple(TERMS) == TERM_NAMES
+
+
+def test_bytes_are_no_samples(key):
+    """Rows of 0 to 255 against fakes in [-1, 1] would be told apart at once."""
+    gan = from_config(recipe("concept"))
+    batch = Batch(jnp.zeros((4, 28, 28, 1), jnp.uint8), None)
+    with pytest.raises(InputError, match="samples: uint8; floats are allowed"):
+        jax.eval_shape(gan.train_step, jax.eval_shape(gan.init, key), batch)
+
+
+def test_there_is_a_label_for_each_sample(key):
+    gan = tiny_gan()
+    with pytest.raises(InputError, match=r"labels: shape \(2,\); one for each of 3"):
+        gan.sample(gan.init(key), key, 3, labels=jnp.zeros(2, jnp.int32))
+
+
+def test_a_far_horizon_is_no_overflow(key):
+    """Moves are counted in 32 bits: five a step of 10⁹ steps are more than those hold."""
+    gan = from_config(
+        tiny_config(decay=DecayConfig(shape="linear", horizon=10**9), discriminator_steps=5)
+    )
+    batch = Batch(jax.random.normal(key, (20, 2)), None)
+    jax.eval_shape(gan.train_step, jax.eval_shape(gan.init, key), batch)
 
 
 @pytest.mark.parametrize("discriminator_steps", [1, 2])

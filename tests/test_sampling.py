@@ -14,7 +14,7 @@ from gan_jax.errors import InputError
 from gan_jax.judges import labels_to_ask
 from gan_jax.report import draw_images, to_uint8
 from gan_jax.runs import Run, load
-from gan_jax.sampling import labels_in_turn, sample_run, sampler, write_samples
+from gan_jax.sampling import by_class, labels_in_turn, sample_run, sampler, write_samples
 from gan_jax.train import _PICTURE_FOLD, train
 
 CONDITIONAL = Config(
@@ -71,15 +71,26 @@ def test_labels_decide_each_row(run, monkeypatch):
     np.testing.assert_array_equal(sampler(gan)(state, 6, labels=labels[:6]), whole[:6])
 
 
+def test_a_row_of_a_grid_is_of_one_class():
+    """In the order the classes were asked for; what a class lacks is dark."""
+    samples = np.arange(1, 7, dtype=np.uint8).reshape(6, 1, 1, 1)
+    rows, columns = by_class(samples, np.array([7, 7, 7, 2, 2, 4]))
+    assert columns == 3 and rows.ravel().tolist() == [1, 2, 3, 4, 5, 0, 6, 0, 0]
+
+
 def test_written_with_their_labels(run, tmp_path):
     samples = np.zeros((6, 4, 5, 1), np.uint8)
     write_samples(samples, tmp_path / "s.npz", np.array([0, 0, 1, 1, 2, 2]))
     with np.load(tmp_path / "s.npz") as file:
         assert file["labels"].tolist() == [0, 0, 1, 1, 2, 2] and file["images"].shape == (6, 4, 5)
-    for labels, rows in (([0, 0, 1, 1, 2, 2], 3), ([0, 0, 0, 1, 1, 2], 2), (None, 2)):
+    for labels, rows, columns in (
+        ([0, 0, 1, 1, 2, 2], 3, 2),
+        ([0, 0, 0, 1, 1, 2], 3, 3),
+        ([1] * 6, 2, 3),
+        (None, 2, 3),
+    ):
         write_samples(samples, tmp_path / "s.png", None if labels is None else np.array(labels))
         with Image.open(tmp_path / "s.png") as picture:
-            columns = 6 // rows
             shape = (columns * 6 + 1, rows * 5 + 1)
             assert picture.width * shape[1] == picture.height * shape[0]
 

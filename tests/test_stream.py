@@ -35,6 +35,19 @@ def test_every_epoch_is_a_permutation(rows, batch):
         assert (epochs[0] != epochs[1]).any()
 
 
+def test_equal_seeds_share_no_key_with_the_gan(monkeypatch):
+    """`init` splits its key in three, which are the same seed's first epochs if folded in alone."""
+    seen = []
+    monkeypatch.setattr(
+        stream_module, "epoch_order", lambda key, *_: seen.append(key) or jnp.arange(10)
+    )
+    make_stream(part(10), 5, 0, 2).picks(0)
+    of_gan = [jax.random.key(0), *jax.random.split(jax.random.key(0), 3)]
+    assert seen and all(
+        (jax.random.key_data(seen[0]) != jax.random.key_data(k)).any() for k in of_gan
+    )
+
+
 def test_plan_length_changes_nothing():
     reference = positions(make_stream(part(11), 4, 0, 1), 60, 1)
     for length in (2, 3, 5, 12):
@@ -50,9 +63,10 @@ def test_starting_anywhere_changes_nothing():
 
 def test_permutation_is_the_documented_one():
     # Under fold_in(data_key, epoch): what a reader can recompute without this package.
+    data_key = jax.random.fold_in(jax.random.key(9), 0x64617461)
     found = positions(make_stream(part(12), 4, 9, 3), 6, 3)
     for epoch in range(2):
-        expected = jax.random.permutation(jax.random.fold_in(jax.random.key(9), epoch), 12)
+        expected = jax.random.permutation(jax.random.fold_in(data_key, epoch), 12)
         assert (found[12 * epoch : 12 * epoch + 12] == expected).all()
 
 

@@ -23,6 +23,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # no other decoder of Pillow's sees th
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 CHANNELS = {"L": 1, "RGB": 3}
 PARTS = ["test", "train"]
+_LIKE_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+_OTHER_SUFFIXES = {".gif", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".avif"}
 
 
 class _Listing(NamedTuple):
@@ -40,9 +42,20 @@ def load_images(folder: Path) -> Source:
     Raises:
         InputError: no image, one that cannot be used, or one unlike the others.
     """
-    if [path.name for path in listed(folder) if path.is_dir()] != PARTS:
+    folders = [path.name for path in listed(folder) if path.is_dir()]
+    if folders != PARTS:
+        if folders and set(folders) <= _LIKE_PARTS:
+            raise InputError(
+                f"{shown(folder)}: sub-folders {_names(folders)} look like parts, not classes; "
+                "parts are two, train and test"
+            )
         train, test = _list(folder), None
     else:
+        loose = _images(folder)
+        if loose:
+            raise InputError(
+                f"{shown(folder)}: images both here ({shown(loose[0].name)}) and in train and test"
+            )
         train, test = _list(folder / "train"), _list(folder / "test")
         if train.classes != test.classes:
             raise InputError(
@@ -76,6 +89,11 @@ def _list(folder: Path) -> _Listing:
     if files:
         return _Listing(files, None, [])
     for path in folders:
+        deeper = next((p for p in listed(path) if p.is_dir() and _images(p)), None)
+        if deeper is not None:
+            raise InputError(
+                f"{shown(deeper)}: images below a class's folder; one level of classes is allowed"
+            )
         if not by_class[path.name]:
             raise InputError(f"{shown(path)}: no image in this class ({', '.join(SUFFIXES)})")
     if not folders:
@@ -85,7 +103,11 @@ def _list(folder: Path) -> _Listing:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [path for path in listed(folder) if path.suffix.lower() in SUFFIXES]
+    found = listed(folder)
+    for path in found:
+        if path.suffix.lower() in _OTHER_SUFFIXES:
+            raise InputError(f"{shown(path)}: images have to be {', '.join(SUFFIXES)}")
+    return [path for path in found if path.suffix.lower() in SUFFIXES]
 
 
 def _names(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Preparing sets with tensorflow-datasets' own builders: without TensorFlow where that can be done.
 
-For MNIST and its relatives the builder does everything itself except for the two steps in which
-it needs TensorFlow, un-gzipping and PNG encoding. It checks sizes and checksums, shuffles, writes
-and describes, so that the result is the one everybody has.
+For MNIST, Fashion-MNIST and KMNIST the builder does everything itself except for the two steps in
+which it needs TensorFlow, un-gzipping and PNG encoding. It checks sizes and checksums, shuffles,
+writes and describes, so that the result is the one everybody has.
 """
 
 import contextlib

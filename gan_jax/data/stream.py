@@ -1,7 +1,8 @@
 """The order of rows: batches as a pure function of (data seed, step).
 
 Stored rows form one endless stream of epochs, each a fresh permutation under
-``fold_in(data_key, epoch)``; with b rows a step, step t takes positions t*b to t*b + b - 1 of it.
+``fold_in(data_key, epoch)``, where data_key is ``fold_in(key(data seed), 0x64617461)``; with b rows
+a step, step t takes positions t*b to t*b + b - 1 of it.
 No row is lost, a batch may straddle epochs, and nothing about an iterator needs saving.
 """
 
@@ -20,6 +21,8 @@ from gan_jax.types import Batch, Key, Samples
 __all__ = ["Stream", "epoch_order", "make_stream", "to_float"]
 
 _RUN_ONCE = run_once(jax.__version_info__)
+
+_DATA_FOLD = 0x64617461  # "data"
 
 
 class Stream(NamedTuple):
@@ -43,7 +46,8 @@ def make_stream(data: Part | Mixture, batch_rows: int, seed: int, length: int) -
     Raises:
         InputError: fewer rows than a step takes.
     """
-    key = jax.random.key(seed)
+    # A key of its own: the GAN's first ones are made of the very same seed, by default.
+    key = jax.random.fold_in(jax.random.key(seed), _DATA_FOLD)
     if isinstance(data, Mixture):
         return _mixture_stream(data, batch_rows, key, length)
     return _row_stream(data, batch_rows, key, length)
