@@ -35,6 +35,7 @@ AXES = {
     "penalty": ["none", *PENALTIES],
     "dynamics": ["alternating", "simultaneous", "extragradient", "consensus", "unrolled"],
     "optimizer": ["adam", "optimistic_adam", "sgd"],
+    "precision": ["float32", "bfloat16"],
 }
 ALL = list(itertools.product(*AXES.values()))
 
@@ -61,7 +62,7 @@ def covering_pairs() -> list[tuple[str, ...]]:
 
 
 def config_of(case: tuple[str, ...]) -> Config:
-    loss, players, penalty, dynamics, optimizer = case
+    loss, players, penalty, dynamics, optimizer, precision = case
     wanted = {"classes", "semi_supervised", "information"} & {players}
     conditional = players in ("concatenate", "projection", "classes")
     base = tiny_config()
@@ -73,6 +74,7 @@ def config_of(case: tuple[str, ...]) -> Config:
             classes=3,
             batch_size=ROWS,
             loss=loss,
+            precision=precision,
             penalties={} if penalty == "none" else {penalty: 0.3},
             terms=dict.fromkeys(wanted, 0.5),
             dynamics=DynamicsConfig(name=dynamics, unroll=2),
@@ -138,10 +140,11 @@ def test_pairs_are_covered():
 
 @pytest.mark.parametrize("case", PAIRS, ids="-".join)
 def test_pair(case):
-    check(case, whole=False)
+    # A few of them whole: to float32 rounding, so those that multiply in float32.
+    check(case, whole=PAIRS.index(case) % 8 == 0 and case[-1] == "float32")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ALL, ids="-".join)
+@pytest.mark.parametrize("case", [case for case in ALL if case[-1] == "float32"], ids="-".join)
 def test_all(case):
     check(case, whole=True)
