@@ -91,3 +91,11 @@ def test_mixtures(tmp_path):
     ):
         assert 0 < modes <= 25 and 0 < quality < 1
         assert math.log(25 / modes) - 1e-6 <= divergence <= math.log(25)
+
+
+def test_semi_supervised(tmp_path):
+    """On the digits, of which a few more have labels than not: both classifiers learn them."""
+    asked = [str(tmp_path / "runs"), "--mnist", "digits", "--steps", "300"]
+    (row,) = run("semi_supervised.py", tmp_path, *asked)["semi_supervised"]
+    assert row["seed"] == 0
+    assert 0.6 < row["with a generator"] <= 1.0 and 0.6 < row["without"] <= 1.0

@@ -7,6 +7,7 @@ import optax
 import pytest
 from conftest import assert_close, assert_same_bits, dirac, random_batch, tiny_config, tiny_gan
 
+from gan_jax.config import DynamicsConfig
 from gan_jax.dynamics import alternating
 from gan_jax.errors import InputError
 from gan_jax.game import Round
@@ -195,3 +196,30 @@ def test_gradient_through_discriminator_steps(key):
         difference = (outcome(at + step) - outcome(at - step)) / (2 * step)
         np.testing.assert_allclose(slope, difference, rtol=1e-6)
         assert abs(slope) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "plain_changes"),
+    [
+        ({"penalties": {"r1": 0.0, "wgan_gp": 0.0}}, {"penalties": {}}),
+        ({"terms": {"smoothing": 0.0}}, {"terms": {}}),
+        (
+            {"dynamics": DynamicsConfig(name="consensus", consensus=0.0)},
+            {"dynamics": DynamicsConfig(name="simultaneous")},
+        ),
+        (
+            {"dynamics": DynamicsConfig(name="unrolled", unroll=0)},
+            {"dynamics": DynamicsConfig(name="alternating")},
+        ),
+    ],
+)
+def test_nothing_of_it_is_the_plain_step(changes, plain_changes, key):
+    """A weight of 0, or no moves ahead: the same step to float32 rounding."""
+    found = []
+    for each in (changes, plain_changes):
+        gan = tiny_gan(loss="non_saturating", **{"penalties": {}, "terms": {}} | each)
+        state = gan.init(key)
+        for seed in range(3):
+            state, _ = jax.jit(gan.train_step)(state, random_batch(seed))
+        found.append((state.generator.params, state.discriminator.params))
+    assert_close(*found)
