@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, help="where runs go")
     parser.add_argument("--mnist", default="mnist", help="name or path of MNIST")
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -71,9 +71,7 @@ def main() -> None:
                 latent_size=100,
                 categories=0,
                 widths=(1200, 1200),
-                activation="relu",
             ),
-            discriminator=dataclasses.replace(base.discriminator, activation="relu"),
         )
         path = folder / f"seed-{seed}"
         train(config, path, console=Console(quiet=True))

@@ -112,26 +112,16 @@ _CGAN = _variant(
     generator={"categories": 0, "condition": "concatenate"},
     discriminator={"condition": "projection"},
 )
-# A quarter of an hour on two cores, for MNIST. By SiLU and a projection it is as far after 100,000
-# steps, but less varied; with the generator's layers normalised it has not been tried.
-_GAN_LARGE = _variant(
-    "gan-large",
-    classes=10,
-    steps=210_000,
-    average_decay=0.9999,
-    penalties={"r1": 0.5, "r2": 0.5},
-    generator={
-        "categories": 0,
-        "condition": "concatenate",
-        "widths": (256, 256),
-        "normalization": "none",
-    },
-    discriminator={
-        "condition": "concatenate",
-        "widths": (256, 256, 256),
-        "activation": "relu",
-    },
-    decay={"horizon": 240_000},
+# A quarter of an hour on two cores, for MNIST: `cgan`, wider, with four times the latents. Rates
+# that are zero at the last step cost a third of the quality (`gan` so widened: 3.2 times real rows'
+# Fréchet distance after 80,000 steps, 2.1 where they are then half), and constant ones a tenth.
+_GAN_LARGE = dataclasses.replace(
+    _CGAN,
+    recipe="gan-large",
+    steps=100_000,
+    generator=dataclasses.replace(_CGAN.generator, latent_size=64, widths=(512, 256)),
+    discriminator=dataclasses.replace(_CGAN.discriminator, widths=(512, 256)),
+    decay=dataclasses.replace(_CGAN.decay, horizon=200_000),
     picture_interval=5_000,
     checkpoint_interval=20_000,
 )
