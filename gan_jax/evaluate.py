@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from gan_jax.classifiers import stage
 from gan_jax.config import Config
 from gan_jax.data import Dataset, load
 from gan_jax.data.stream import to_float
@@ -19,7 +20,7 @@ from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.judging import FIGURES
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.gan import GAN
-from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain, stage
+from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.outside import Outside
 from gan_jax.runs import Run
@@ -39,7 +40,9 @@ class Report(NamedTuple):
     reasons: tuple[str, ...]
     advice: str
     metrics: dict[str, Any]
-    anchors: dict[str, dict[str, Any]]  # "floor": what a perfect generator comes to on average
+    # Each with the metrics' keys: floor (what a perfect generator comes to on average), real
+    # (training rows against others of them), fresh (of copies alone), train, and rows spoilt.
+    anchors: dict[str, dict[str, Any]]
     samples: int
     features: str  # what distances were taken in
     seconds: float

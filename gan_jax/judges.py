@@ -1,41 +1,27 @@
-"""Which judge a data set gets: its classifier and its anchors, made once and kept in the cache."""
+"""Which judge a data set gets, and its anchors, measured once and kept in the cache."""
 
-import hashlib
 import json
-import os
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
+from gan_jax.classifiers import classifier_of, fingerprint, keep, kept, stage
 from gan_jax.data import Dataset, Mixture, Part
-from gan_jax.environment import cache_dir
 from gan_jax.errors import InputError
-from gan_jax.evaluation.features import (
-    Classifier,
-    classification_accuracy,
-    read,
-    train_classifier,
-    untrained,
-)
+from gan_jax.evaluation.features import classification_accuracy, read
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import exact_wasserstein, mixture_figures, mode_probabilities
 from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 
-__all__ = ["FAST", "FULL", "Evaluator", "classifier_of", "labels_to_ask", "pick", "plain", "stage"]
+__all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
-_FORMAT = 2  # raise it when the classifier comes out differently
 _ANCHORS = 6  # raise it when an anchor does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
@@ -73,7 +59,7 @@ class Evaluator:
         self.judge, self.features = _judge(dataset, count, console, features)
         self.thorough = full
         name = f"anchors-{count}{'-full' * full}-{_ANCHORS}.json"
-        path = None if features is not None else _kept(_fingerprint(dataset), name)
+        path = None if features is not None else kept(fingerprint(dataset), name)
         self.anchors = _anchors(dataset, self.judge, count, console, path, full=full)
 
     def measure(
@@ -239,92 +225,8 @@ def _anchors(
         name: plain({key: figures.get(key) for key in keys}) for name, figures in found.items()
     }
     if path is not None:
-        _keep(path, json.dumps(anchors).encode())
+        keep(path, json.dumps(anchors).encode())
     return anchors
-
-
-@contextmanager
-def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
-    if console.is_terminal:
-        with console.status(escape(text)) as status:
-            yield lambda changed: status.update(escape(changed))
-    else:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-        yield lambda changed: None
-
-
-def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float]:
-    """The classifier of a data set, and its accuracy on the test rows; trained once, then kept."""
-    assert isinstance(dataset.train, Part)
-    shape, labels = dataset.sample_shape, dataset.train.labels
-    if labels is None or dataset.classes < 2 or dataset.test.labels is None:
-        return untrained(shape, dataset.classes, _SEED), 0.0
-    path = _kept(dataset.fingerprint, "classifier.npz")
-    classifier = _read_classifier(path, untrained(shape, dataset.classes))
-    if classifier is None:
-        text = f"training a classifier on {dataset.name}, once"
-        with stage(console, f"{text} ...") as change:
-
-            def progress(step: int, steps: int) -> None:
-                if step % 50 == 0:
-                    change(f"{text}: {100 * step // steps}%")
-
-            classifier = train_classifier(
-                dataset.train.samples, labels, dataset.classes, seed=_SEED, progress=progress
-            )
-        with tempfile.TemporaryFile() as file:
-            arrays = {name: np.asarray(value) for name, value in classifier.params.items()}
-            np.savez(file, **arrays)  # pyright: ignore
-            file.seek(0)
-            _keep(path, file.read())
-    path = _kept(_fingerprint(dataset), "accuracy")
-    try:
-        return classifier, float(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        said = read(classifier, dataset.test.samples).probabilities.argmax(1)
-        known = dataset.test.labels >= 0
-        accuracy = float((said == dataset.test.labels)[known].mean())
-        _keep(path, str(accuracy).encode())
-        return classifier, accuracy
-
-
-def _read_classifier(path: Path, like: Classifier) -> Classifier | None:
-    """The one kept there; None where there is none, or what is left of one."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            params = {name: jnp.asarray(file[name]) for name in like.params}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    same = all(params[name].shape == value.shape for name, value in like.params.items())
-    return like._replace(params=params, trained=True) if same else None
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """Of the rows trained on and of those compared with."""
-    digest = hashlib.sha256(dataset.fingerprint.encode())
-    for field in dataset.test:
-        if field is not None:
-            digest.update(np.ascontiguousarray(field).data)
-    return digest.hexdigest()
-
-
-def _kept(fingerprint: str, name: str) -> Path:
-    """Where something lies that depends on nothing but data and how it is made."""
-    digest = hashlib.sha256(f"{_FORMAT} {fingerprint}".encode()).hexdigest()
-    return cache_dir() / "judges" / digest[:32] / name
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Whole or not at all; a cache is a convenience."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(partial, path)
-    except OSError:
-        pass
 
 
 def pick(part: Part, count: int) -> Part:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gan_jax import judges
+from gan_jax import classifiers, judges
 from gan_jax.data import Dataset, Part, load
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, untrained
@@ -36,10 +36,10 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
         trained.append(1)
         return untrained(images.shape[1:], classes)._replace(trained=True)
 
-    monkeypatch.setattr(judges, "train_classifier", train)
+    monkeypatch.setattr(classifiers, "train_classifier", train)
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
     data = dataset(Part(images, np.arange(20, dtype=np.int32) % 2), classes=2)
-    judges.classifier_of(data, quiet())
+    classifiers.classifier_of(data, quiet())
     (path,) = tmp_path.rglob("classifier.npz")
     whole = path.read_bytes()
     if damage == "other arrays":
@@ -48,9 +48,9 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
         np.savez(path, **dict.fromkeys(untrained((4, 4, 1), 2).params, np.zeros(3)))  # pyright: ignore
     else:
         path.write_bytes({"cut short": whole[:500], "empty": b"", "text": b"hello"}[damage])
-    judges.classifier_of(data, quiet())
+    classifiers.classifier_of(data, quiet())
     assert len(trained) == 2 and path.read_bytes() == whole
-    judges.classifier_of(data, quiet())
+    classifiers.classifier_of(data, quiet())
     assert len(trained) == 2  # kept
 
 

@@ -35,6 +35,7 @@ ROOMS = [
     "progress",
     "signals",
     "sampling",
+    "classifiers",
     "judges",
     "outside",
     "evaluate",

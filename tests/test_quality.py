@@ -8,10 +8,10 @@ import pytest
 from conftest import SHARED, needs_shared
 from rich.console import Console
 
+from gan_jax.classifiers import classifier_of
 from gan_jax.data import Mixture, load
 from gan_jax.evaluation.features import read
 from gan_jax.evaluation.mixtures import judge_mixture
-from gan_jax.judges import classifier_of
 from gan_jax.recipes import recipe
 from gan_jax.sampling import sample_run
 from gan_jax.train import train
