@@ -66,10 +66,6 @@ class Checkpoints:
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)  # left by a save that was killed
 
-    def damaged(self) -> list[str]:
-        """Names of the checkpoints that were moved aside."""
-        return sorted(path.name for path in self.folder.glob("damaged-*"))
-
     def restore(
         self, template: GANState, *, move_aside: bool = False
     ) -> tuple[GANState, dict[str, Any], list[str]]:
@@ -86,18 +82,18 @@ class Checkpoints:
         Raises:
             InputError: there is no sound checkpoint, or it is of another network.
         """
-        notes, aside = [], []
+        notes, damaged = [], []
         for step in reversed(self.steps()):
             try:
                 state, facts = self._restore_step(step, template)
             except Damaged as error:
                 notes.append(f"{self._path(step)}: damaged ({error}); passed over")
-                aside.append(step)
-            else:
-                for damaged in aside if move_aside else ():
-                    target = self._path(damaged).with_name(f"damaged-{damaged}")
-                    shutil.rmtree(target, ignore_errors=True)
-                    self._path(damaged).rename(target)
+                damaged.append(self._path(step))
+            else:  # with none sound all stay, for whoever tries again or looks into them
+                for path in damaged if move_aside else ():
+                    aside = path.with_name(f"damaged-{path.name}")
+                    shutil.rmtree(aside, ignore_errors=True)
+                    path.rename(aside)
                 return state, facts, notes
         found = "; ".join(notes) if notes else "no checkpoint found"
         raise InputError(f"{self.folder}: {found}; nothing to restore")

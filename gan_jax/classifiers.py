@@ -4,34 +4,21 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from gan_jax.data import Dataset, Part
 from gan_jax.environment import cache_dir
 from gan_jax.evaluation.features import Classifier, read, train_classifier, untrained
+from gan_jax.progress import stage
 
-__all__ = ["classifier_of", "fingerprint", "keep", "kept", "stage"]
+__all__ = ["classifier_of", "fingerprint", "keep", "kept"]
 
 _FORMAT = 2  # raise it when the classifier comes out differently
 _SEED = 0
-
-
-@contextmanager
-def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
-    if console.is_terminal:
-        with console.status(escape(text)) as status:
-            yield lambda changed: status.update(escape(changed))
-    else:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-        yield lambda changed: None
 
 
 def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float]:

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax.classifiers import stage
 from gan_jax.config import Config
 from gan_jax.data import Dataset, load
 from gan_jax.data.stream import to_float
@@ -23,6 +22,7 @@ from gan_jax.gan import GAN
 from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.outside import Outside
+from gan_jax.progress import say, stage
 from gan_jax.runs import Run
 from gan_jax.runs import load as load_run
 from gan_jax.sampling import sampler
@@ -41,7 +41,7 @@ class Report(NamedTuple):
     advice: str
     metrics: dict[str, Any]
     # Each with the metrics' keys: floor (what a perfect generator comes to on average), real
-    # (training rows against others of them), fresh (of copies alone), train, and rows spoilt.
+    # (training rows, as if they had not been trained on), train, and rows spoilt.
     anchors: dict[str, dict[str, Any]]
     samples: int
     features: str  # what distances were taken in
@@ -145,9 +145,6 @@ def evaluate(
 def show(report: Report, console: Console) -> None:
     """Print the verdict, its reasons, and every figure with its anchors beside it."""
     columns = {"samples": report.metrics, **report.anchors}
-    if "real" in columns and "fresh" in columns:  # each has what the other lacks
-        fresh = {name: value for name, value in columns.pop("fresh").items() if value is not None}
-        columns["real"] = columns["real"] | fresh
     table = Table(box=None, pad_edge=False)
     table.add_column(f"{report.samples:,} samples", no_wrap=True)
     for name in columns:
@@ -158,11 +155,11 @@ def show(report: Report, console: Console) -> None:
             table.add_row(name.replace("_", " "), *cells)
     if report.samples:
         console.print(table)
-    console.print(f"features: {report.features}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"features: {report.features}")
     console.print(f"verdict: [bold]{report.verdict}[/bold]", highlight=False)
     for reason in report.reasons:
-        console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"try: {report.advice}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"  {reason}")
+    say(console, f"try: {report.advice}")
 
 
 def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, console: Console) -> None:
@@ -185,7 +182,7 @@ def _note_other_data(run: Run, gan: GAN, dataset: Dataset, console: Console, *, 
     _, facts, _ = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
     if facts.get("data", dataset.fingerprint) != dataset.fingerprint:
         note = f"{dataset.name} is not the data {run.path} began with"
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(console, note)
 
 
 def _head_accuracy(config: Config, gan: GAN, state: GANState, dataset: Dataset) -> float | None:

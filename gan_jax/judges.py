@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from gan_jax.classifiers import classifier_of, fingerprint, keep, kept, stage
+from gan_jax.classifiers import classifier_of, fingerprint, keep, kept
 from gan_jax.data import Dataset, Mixture, Part
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import classification_accuracy, read
@@ -17,12 +17,13 @@ from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import exact_wasserstein, mixture_figures, mode_probabilities
 from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import Verdict, judge_samples
+from gan_jax.progress import say, stage
 
 __all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
-_ANCHORS = 6  # raise it when an anchor does
+_ANCHORS = 7  # raise it when an anchor does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
 _PAIRED = 1_000  # rows of a mixture that exact W2 pairs, in a tenth of a second
@@ -88,7 +89,7 @@ def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
         note = f"only {count:,} samples: figures are noisy"
     else:
         return
-    console.print(note, highlight=False, markup=False, soft_wrap=True)
+    say(console, note)
 
 
 def _judge(
@@ -209,13 +210,11 @@ def _anchors(
     if isinstance(dataset.train, Part):  # where test rows are few
         real = np.concatenate([real, pick(dataset.train, FULL).samples])
     found: dict[str, dict[str, Any]] = {"floor": judge.floors(count, real[:FULL])}
-    if len(part.samples) >= count + held_out:
-        with stage(console, "measuring real rows: real against real ..."):
+    with stage(console, "measuring real rows: real against real ..."):
+        found["real"] = judge.fresh(count)
+        if len(part.samples) >= count + held_out:
             one, other = part.samples[:held_out], part.samples[held_out : held_out + count]
-            found["real"] = judge.of(one).measure(other, thorough=full)
-    if judge.copies is not None:
-        with stage(console, "measuring real rows: fresh ..."):
-            found["fresh"] = judge.fresh(count)
+            found["real"] = judge.of(one).measure(other, thorough=full) | found["real"]
     for name, rows in anchor_rows(part.samples, labels, count).items():
         with stage(console, f"measuring real rows: {name.replace('_', ' ')} ..."):
             asked = labels[:count] if name == "train" and labels is not None else None

@@ -10,6 +10,8 @@ from gan_jax.data import Dataset, Part
 from gan_jax.data.arrays import read_npz
 from gan_jax.data.checks import as_labels, as_vectors, shown
 from gan_jax.errors import InputError
+from gan_jax.progress import say
+from gan_jax.report import to_uint8
 
 __all__ = ["Outside"]
 
@@ -39,7 +41,7 @@ class Outside:
         if labels is not None:
             self.labels = as_labels(f"{self.where}: labels", labels, len(self.samples))
         if others:
-            self._say(f"not looked at: {', '.join(map(shown, others))}")
+            say(console, f"not looked at: {', '.join(map(shown, others))}")
 
     def like(self, dataset: Dataset) -> Part:
         """Rows of the data's shape and dtype.
@@ -88,9 +90,5 @@ class Outside:
                 f"{self.where}: {least:.3g} to {most:.3g} found; images span 0 to 255, 0 to 1, or "
                 "-1 to 1"
             )
-        self._say(f"{images.dtype} images understood as spanning {low:g} to {high:g}")
-        scaled = (images.astype(np.float64) - low) / (high - low) * 255.0
-        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self.console, f"{images.dtype} images understood as spanning {low:g} to {high:g}")
+        return to_uint8((images.astype(np.float64) - low) / (high - low) * 2.0 - 1.0)

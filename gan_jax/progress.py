@@ -3,7 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import flax
@@ -11,11 +12,12 @@ import jax
 import optax
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.text import Text
 
 import gan_jax
 
-__all__ = ["Progress", "describe_device", "say"]
+__all__ = ["Progress", "describe_device", "say", "stage"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
@@ -38,6 +40,17 @@ def describe_device(precision: str) -> str:
 def say(console: Console, line: str) -> None:
     """One line, as it is."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
+    if console.is_terminal:
+        with console.status(escape(text)) as status:
+            yield lambda changed: status.update(escape(changed))
+    else:
+        say(console, text)
+        yield lambda changed: None
 
 
 class Progress:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
-from gan_jax.data import Dataset, Part
+from gan_jax.data import Dataset
 from gan_jax.data.stream import make_stream
 from gan_jax.environment import run_once
 from gan_jax.errors import InputError
@@ -156,11 +156,6 @@ def resume(
 
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
     """The newest sound state and its facts; no state where the run never got to save one."""
-    damaged = run.checkpoints.damaged()
-    if not run.checkpoints.steps() and damaged:
-        raise InputError(
-            f"{run.path}: no sound checkpoint, only {', '.join(damaged)}; train anew elsewhere"
-        )
     if not run.checkpoints.steps():
         say(console, "no checkpoint yet: starting over, which comes to the same")
         return None, {}
@@ -182,18 +177,15 @@ class _Session:
         self.config, self.dataset, self.console = config, dataset, console
         self.gan = from_config(config)
         self.rows = config.batch_size * config.discriminator_steps
-        if isinstance(dataset.train, Part) and len(dataset.train.samples) < self.rows:
-            raise InputError(
-                f"batch_size: a step takes {self.rows} rows; {dataset.name} has "
-                f"{len(dataset.train.samples)}"
-            )
         if config.decay.shape != "constant" and config.steps > config.decay.horizon:
             say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
         if config.evaluation_interval > config.steps:
             say(console, f"no evaluation: the first is due at step {config.evaluation_interval:,}")
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
-        self.stream = make_stream(dataset.train, self.rows, config.data_seed, self.length)
+        self.stream = make_stream(
+            dataset.train, self.rows, config.data_seed, self.length, name=dataset.name
+        )
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)
 

@@ -88,7 +88,10 @@ def test_a_won_history_counts(tmp_path, capsys):
     assert evaluate(run, console=quiet()).verdict == "discriminator-won"
     # Evaluations on the way count, too, if they reach to the newest checkpoint.
     (run / "metrics.jsonl").write_text(lines[0] + "\n")
-    for last, improves in ((20, True), (19, False)):
+    text = (run / "config.toml").read_text()
+    for last, interval, improves in ((20, 0, True), (19, 0, False), (18, 3, True), (17, 3, False)):
+        changed = text.replace("evaluation_interval = 0", f"evaluation_interval = {interval}")
+        (run / "config.toml").write_text(changed)
         found = [
             {"step": last - 7 + i, "verdict": "underfitting", "frechet_distance": 90.0 - 10 * i}
             for i in range(8)

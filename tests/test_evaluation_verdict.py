@@ -60,7 +60,7 @@ def test_samples(changes, word):
 
 
 @pytest.mark.parametrize(
-    ("copying", "fresh", "word"),
+    ("copying", "real", "word"),
     [
         (-7.8, {"copying": -4.7}, "memorising"),
         (-7.6, {"copying": -4.7}, "healthy"),  # as near as rows of the same writers are
@@ -68,9 +68,9 @@ def test_samples(changes, word):
         (-3.1, {"copying": None}, "memorising"),
     ],
 )
-def test_copies_are_told_from_fresh_rows(copying, fresh, word):
+def test_copies_are_told_from_rows_left_out(copying, real, word):
     found = judge_samples(
-        GOOD | {"copying": copying, "authenticity": 0.3}, ANCHORS | {"fresh": fresh}
+        GOOD | {"copying": copying, "authenticity": 0.3}, ANCHORS | {"real": real}
     )
     assert found.verdict == word
 

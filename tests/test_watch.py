@@ -238,6 +238,9 @@ def test_what_the_data_do_not_allow_is_refused(tmp_path):
     changes = {"dataset": str(tmp_path / "data.npz"), "best_by": "class_total_variation"}
     with pytest.raises(InputError, match="best_by: class_total_variation needs classes"):
         train(dataclasses.replace(CONFIG, **changes), tmp_path / "run", console=quiet())
+    unasked = dataclasses.replace(CONFIG, best_by="label_consistency")  # though `ring` has classes
+    with pytest.raises(InputError, match="label_consistency needs a generator that is asked"):
+        train(unasked, tmp_path / "run", console=quiet())
     np.savez(tmp_path / "data.npz", samples=np.random.default_rng(0).normal(size=(500, 2)))
     changes |= {"best_by": "recall", "validation": 0.1}
     with pytest.raises(InputError, match="validation rows of .*data.npz: 45 are too few"):

@@ -58,8 +58,7 @@ def load_npz(path: Path) -> Source:
     with reading(where), zipfile.ZipFile(path) as archive:
         keys = {name.removesuffix(".npy"): name for name in archive.namelist()}
         layout = _layout(where, keys)
-        check_size(where, sum(_member_size(where, archive, key) for key in keys))
-        arrays = {key: _member(archive, key) for key in keys}
+        arrays = _members(where, archive, list(keys))
     samples, labels, test_samples, test_labels = layout
     check = LAYOUTS[layout]
     train = _part(where, arrays, samples, labels, check)
@@ -89,8 +88,7 @@ def read_npz(
                 f"{where}: the arrays in it are {found}; one of {', '.join(samples)} is needed"
             )
         wanted = [key for key in chosen if key is not None]
-        check_size(where, sum(_member_size(where, archive, key) for key in wanted))
-        arrays = {key: _member(archive, key) for key in wanted}
+        arrays = _members(where, archive, wanted)
     others = tuple(key for key in keys if key not in wanted)
     return arrays[chosen[0]], arrays.get(chosen[1] or ""), others
 
@@ -115,9 +113,14 @@ def _member_size(where: str, archive: zipfile.ZipFile, key: str) -> int:
         return _declared_size(f"{where}: {key}", stream, info.file_size)
 
 
-def _member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    with archive.open(f"{key}.npy") as stream:
-        return npy.read_array(stream, allow_pickle=False)
+def _members(where: str, archive: zipfile.ZipFile, keys: list[str]) -> dict[str, np.ndarray]:
+    """Arrays by name, once it is known that together they fit."""
+    check_size(where, sum(_member_size(where, archive, key) for key in keys))
+    arrays = {}
+    for key in keys:
+        with archive.open(f"{key}.npy") as stream:
+            arrays[key] = npy.read_array(stream, allow_pickle=False)
+    return arrays
 
 
 def _declared_size(where: str, stream: IO[bytes], available: int) -> int:

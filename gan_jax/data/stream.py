@@ -34,7 +34,9 @@ class Stream(NamedTuple):
     take: Callable[[Any, jax.Array], Batch]  # (source, pick) -> one batch; pure
 
 
-def make_stream(data: Part | Mixture, batch_rows: int, seed: int, length: int) -> Stream:
+def make_stream(
+    data: Part | Mixture, batch_rows: int, seed: int, length: int, *, name: str = "the data"
+) -> Stream:
     """The stream of a data set's training part.
 
     Args:
@@ -42,21 +44,28 @@ def make_stream(data: Part | Mixture, batch_rows: int, seed: int, length: int) -
         batch_rows: rows a step, b.
         seed: the data seed.
         length: how many steps ``picks`` plans at a time; changes nothing else.
+        name: what errors call the data.
 
     Raises:
         InputError: fewer rows than a step takes.
     """
-    # A key of its own: the GAN's first ones are made of the very same seed, by default.
-    key = jax.random.fold_in(jax.random.key(seed), _DATA_FOLD)
+    key = jax.random.key(seed)
     if isinstance(data, Mixture):
-        return _mixture_stream(data, batch_rows, key, length)
+        return _mixture_stream(data, batch_rows, _data_key(key), length)
+    if len(data.samples) < batch_rows:
+        raise InputError(
+            f"batch_size: a step takes {batch_rows} rows; {name} has {len(data.samples)}"
+        )
     return _row_stream(data, batch_rows, key, length)
 
 
-def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stream:
+def _data_key(key: Key) -> Key:
+    """A key of its own: the GAN's first ones are made of the very same seed, by default."""
+    return jax.random.fold_in(key, _DATA_FOLD)
+
+
+def _row_stream(part: Part, batch_rows: int, key: Key, length: int) -> Stream:
     rows = len(part.samples)
-    if rows < batch_rows:
-        raise InputError(f"batch_size: a step takes {batch_rows} rows; the data has {rows}")
     # The most epochs that `length` batches can touch, wherever in an epoch they start.
     span = (length * batch_rows + rows - 2) // rows + 1
     orders: dict[int, jax.Array] = {}  # by epoch, each computed once and kept while in use
@@ -67,7 +76,7 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
             del orders[epoch]
         for epoch in range(first, first + span):
             if epoch not in orders:
-                orders[epoch] = epoch_order(data_key, epoch, rows)
+                orders[epoch] = epoch_order(key, epoch, rows)
         ahead = [orders[epoch] for epoch in range(first, first + span)]
         return _cut(ahead, offset, length, batch_rows)
 
@@ -76,9 +85,11 @@ def _row_stream(part: Part, batch_rows: int, data_key: Key, length: int) -> Stre
 
 
 @functools.partial(jax.jit, static_argnames="rows", compiler_options=_RUN_ONCE)
-def epoch_order(data_key: Key, epoch: int, rows: int) -> jax.Array:
-    """The order of all rows in one epoch, ``[rows]`` int32."""
-    return jax.random.permutation(jax.random.fold_in(data_key, epoch), rows).astype(jnp.int32)
+def epoch_order(key: Key, epoch: int, rows: int) -> jax.Array:
+    """The order of all rows in one epoch, ``[rows]`` int32; the key is the data seed's."""
+    # In here, for by itself it would be one more program to compile at each start.
+    epoch_key = jax.random.fold_in(_data_key(key), epoch)
+    return jax.random.permutation(epoch_key, rows).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnames=("length", "batch_rows"), compiler_options=_RUN_ONCE)

@@ -4,7 +4,7 @@ Of samples alone, in this order, where a *ratio* is a figure over the same figur
 rows (the anchor ``train``); `history` has what a run's records add:
 
 - ``memorising``: generated rows lie nearer to training rows than fresh rows do: C_T is more than 3
-  below theirs (the anchor ``fresh``, or 0 without it), which is three standard errors of either and
+  below theirs (the anchor ``real``, or 0 without it), which is three standard errors of either and
   of their difference; and the share of them that are no copies is less than three quarters of
   held-out rows'.
 - ``collapsed``: rows look real (precision ratio at least 0.5 and, where there are classes, half as
@@ -57,7 +57,7 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
             ``authenticity_held_out``, ``over_concentrated`` with ``high_quality``.
         anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``; where
-            there is a training set, ``fresh`` with ``copying``.
+            there is a training set, ``real`` with ``copying``.
     """
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
@@ -79,12 +79,12 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     if metrics.get("over_concentrated"):
         notes = (
             f"modes have shrunk: {metrics['high_quality']:.2%} of samples within three deviations "
-            f"of a centre, where 98.89% are due",
+            "of a centre, where 98.89% are due",
         )
     copying, authentic = metrics.get("copying"), metrics.get("authenticity")
     if copying is not None and authentic is not None:
         held_out = metrics["authenticity_held_out"]
-        honest = anchors.get("fresh", {}).get("copying") or 0.0
+        honest = anchors.get("real", {}).get("copying") or 0.0
         if copying < honest + _COPYING and authentic < _AUTHENTIC * held_out:
             return Verdict(
                 "memorising",
