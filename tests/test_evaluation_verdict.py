@@ -174,12 +174,17 @@ def test_a_discriminator_that_wins_is_seen_without_samples():
     assert won(History(told=1.0, loss=0.1, step=900).records(), 1.4) is None
 
 
-@pytest.mark.parametrize(("until", "word"), [(400, None), (700, None), (1_400, "a win")])
-def test_a_discriminator_ahead_at_first_has_not_won(until, word):
+@pytest.mark.parametrize(
+    ("since", "until", "wins"),
+    [(0, 400, False), (0, 700, False), (900, 1_300, False), (0, 1_400, True)],
+)
+def test_a_discriminator_ahead_for_a_while_has_not_won(since, until, wins):
     """As in healthy runs of `gan` on MNIST, whose first hundreds of records say so."""
     ahead = {"real_above_fake": 1.0, "discriminator_loss": 0.05, "generator_gradient_norm": 1.0}
     level = {"real_above_fake": 1.0, "discriminator_loss": 0.9, "generator_gradient_norm": 1.0}
-    records = [{"step": s, **(ahead if s <= until else level)} for s in range(20, 1_420, 20)]
+    records = [
+        {"step": s, **(ahead if since < s <= until else level)} for s in range(20, 1_420, 20)
+    ]
     found = [won(records[: i + 1], 2 * math.log(2)) for i in range(len(records))]
-    assert any(found) == (word is not None)
+    assert any(found) == wins
     assert not any(found[: 1_000 // 20 - 1])
