@@ -11,7 +11,7 @@ from gan_jax import classifiers, judges
 from gan_jax.data import Dataset, Part, load
 from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, untrained
-from gan_jax.evaluation.judging import Judge, View
+from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import PERFECT_QUALITY
 
 
@@ -150,3 +150,20 @@ def test_what_explodes_gets_a_verdict(name, tmp_path, monkeypatch):
     for bound in ("frechet_distance", "kernel_distance", "sliced_wasserstein", "spread"):
         assert np.isfinite(metrics[bound]) and metrics[bound] > 1e3
     assert verdict.verdict == "underfitting"
+
+
+def test_no_row_stands_in_twice_for_a_class_dropped():
+    """Twice the same rows would cost recall by themselves, whatever was dropped."""
+    rows = np.arange(400, dtype=np.float32)[:, None]
+    found = anchor_rows(rows, np.arange(400) % 2, 200)
+    assert {name: len(each) for name, each in found.items()} == dict.fromkeys(found, 200)
+    dropped = found["class_dropped"].ravel()
+    assert len(set(dropped)) == 200 and (dropped % 2 == 0).all()
+    np.testing.assert_array_equal(found["train"], rows[:200])
+
+
+def test_what_an_evaluator_drops_a_class_from_has_rows_enough(monkeypatch):
+    seen = []
+    monkeypatch.setattr(judges, "anchor_rows", lambda *a: seen.append(a) or anchor_rows(*a))
+    judges.Evaluator(load("ring"), 300, quiet(), features=lambda rows: rows)
+    assert len(seen[0][0]) >= 600 and seen[0][2] == 300
