@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import sys
+import threading
+import time
 
 import jax
 import numpy as np
@@ -300,16 +302,30 @@ def test_divergence_stops_and_keeps_the_last_sound_checkpoint(log_interval, tmp_
         assert last["discriminator_loss"] is None and outcome.step < STEPS
 
 
-def test_a_signal_before_the_first_step_waits_for_nothing(tmp_path, monkeypatch):
-    """While the step compiles there is nothing to save: who was asked before still answers."""
-    monkeypatch.setattr(train_module._Session, "_lower", lambda self: signal.raise_signal(number))
-    number, asked = signal.SIGTERM, []
-    before = signal.signal(number, lambda *_: asked.append(True))
+def test_a_signal_while_the_step_compiles_waits_for_nothing(tmp_path, monkeypatch):
+    """There is nothing to save yet: whoever answered before the training still does."""
+    asked = []
+
+    class Lowered:
+        def compile(self):  # in a thread, for which the main one is waiting in the end
+            while not waiting(sys._current_frames()[threading.main_thread().ident]):  # pyright: ignore
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            raise RuntimeError("no program")
+
+    def waiting(frame):
+        while frame is not None and frame.f_code.co_name != "result":
+            frame = frame.f_back
+        return frame is not None
+
+    monkeypatch.setattr(train_module._Session, "_lower", lambda self: Lowered())
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     try:
-        with pytest.raises(AttributeError):  # of what is no program
+        with pytest.raises(RuntimeError, match="no program"):
             train(CONFIG, tmp_path / "run", console=quiet())
     finally:
-        signal.signal(number, before)
+        signal.signal(signal.SIGTERM, before)
     assert asked
 
 
