@@ -36,6 +36,14 @@ def quiet() -> Console:
     return Console(file=io.StringIO())
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_samples():
+    """A quarter of what users get: the tests here ask when samples are judged, not how well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gan_jax.judges.FAST", 500)
+        yield
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory) -> Run:
     """A run on `ring`, evaluated at four of its steps."""
