@@ -50,7 +50,10 @@ _CONCEPT = Config(
 # Small networks and batches, because updates per second are worth more than width. A penalty asks
 # for the slope of a slope, which a kink has not: a smooth discriminator halves the distance. By
 # SiLU it grows too weak on Fashion-MNIST. Without normalisation the generator's last layer grows
-# until tanh is saturated: strokes bear that, the greys of Fashion-MNIST turn to speckles.
+# until tanh is saturated: strokes bear that, the greys of Fashion-MNIST turn to speckles. Of 16
+# latents in place of 64, the Fréchet distance on MNIST is a tenth less (3.1 times real rows', not
+# 3.5), but samples are less varied: recall 0.28 in place of 0.39 and coverage 0.75 in place of 0.79
+# on Fashion-MNIST, and nearer to training rows (C_T -5.4, not -1.8, on MNIST). Rows set aside.
 _GAN_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, epsilon=1e-8)
 _GAN = Config(
     recipe="gan",
@@ -60,7 +63,7 @@ _GAN = Config(
     penalties={"r1": 1.0, "r2": 1.0},
     average_decay=0.99965,  # half of it is forgotten after 2,000 steps
     generator=GeneratorConfig(
-        latent_size=16,
+        latent_size=64,
         categories=10,
         widths=(256, 128),
         activation="relu",
@@ -112,14 +115,14 @@ _CGAN = _variant(
     generator={"categories": 0, "condition": "concatenate"},
     discriminator={"condition": "projection"},
 )
-# Ten minutes on two cores, for MNIST: `cgan`, wider, with four times the latents. Rates
-# that are zero at the last step cost a third of the quality (`gan` so widened: 3.2 times real rows'
-# Fréchet distance after 80,000 steps, 2.1 where they are then half), and constant ones a tenth.
+# Ten minutes on two cores, for MNIST: `cgan`, wider. Rates that are zero at the last step cost a
+# third of the quality (`gan` so widened: 3.2 times real rows' Fréchet distance after 80,000 steps,
+# 2.1 where they are then half), and constant ones a tenth.
 _GAN_LARGE = dataclasses.replace(
     _CGAN,
     recipe="gan-large",
     steps=100_000,
-    generator=dataclasses.replace(_CGAN.generator, latent_size=64, widths=(512, 256)),
+    generator=dataclasses.replace(_CGAN.generator, widths=(512, 256)),
     discriminator=dataclasses.replace(_CGAN.discriminator, widths=(512, 256)),
     decay=dataclasses.replace(_CGAN.decay, horizon=200_000),
     picture_interval=5_000,
@@ -204,7 +207,7 @@ _ENTRIES = (
     ),
     (
         _GAN_LARGE,
-        "cgan with wider networks and more latents: ten minutes on two cores for MNIST's digits",
+        "cgan with wider networks: ten minutes on two cores for MNIST's digits",
         "Mescheder et al. 2018, arXiv:1801.04406",
     ),
     (
