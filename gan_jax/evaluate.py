@@ -93,6 +93,8 @@ def evaluate(
             return Report(*found, nothing, {}, 0, "none: a diverged run is not sampled", seconds)
     elif samples is None or against is None:
         raise InputError("evaluate: give a run's folder, or --samples FILE.npz with --against NAME")
+    if run is not None and samples is not None:
+        say(console, f"judging {samples}; {run} itself is not judged beside a file of samples")
     outside = None if samples is None else Outside(Path(samples).expanduser(), console)
     if config is not None and against is None:
         dataset = load(

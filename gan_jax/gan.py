@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,11 @@ def build(
         average_decay: the share of the averaged generator kept at each step, in [0, 1);
             0 samples from the generator as it stands. During the first steps t the share is at
             most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
+
+    Raises:
+        InputError: a loss, penalty or term of another type, or without its weight.
     """
+    _check_parts(loss, penalties, terms)
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
@@ -126,6 +130,8 @@ def build(
         return jax.tree.map(jnp.copy, state)
 
     def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        if not isinstance(batch, Batch):
+            raise InputError(f"batch: {type(batch).__name__}; Batch(samples, labels) is allowed")
         if not jnp.issubdtype(jnp.result_type(batch.samples), jnp.floating):
             found = jnp.result_type(batch.samples)
             raise InputError(f"samples: {found}; floats are allowed, of images from -1 to 1")
@@ -156,6 +162,20 @@ def build(
 
 def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
     return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
+
+
+def _check_parts(loss: Any, penalties: Any, terms: Any) -> None:
+    if not isinstance(loss, AdversarialLoss):
+        raise InputError(
+            f"loss: {type(loss).__name__}; an AdversarialLoss is allowed, such as losses.hinge"
+        )
+    for kind, allowed, given in (("penalties", Penalty, penalties), ("terms", Term, terms)):
+        for name, pair in (given or {}).items():
+            if type(pair) is not tuple or len(pair) != 2 or not isinstance(pair[0], allowed):
+                raise InputError(
+                    f"{kind}: {name!r} is a {type(pair).__name__}; a tuple of a "
+                    f"{allowed.__name__} and its weight is allowed"
+                )
 
 
 def _draw_latents(config: GeneratorConfig) -> Callable[[Key, int], Latents]:

@@ -39,7 +39,7 @@ class AdversarialLoss(NamedTuple):
 
     discriminator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
     generator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
-    probability: Callable[[Logits], jax.Array] | None  # D(x) in [0, 1], where the loss defines one
+    probability: Callable[[Logits], jax.Array] | None = None  # D(x) in [0, 1], if the loss has one
     equilibrium: float = 0.0  # the logit of a discriminator that cannot tell real from fake
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -98,6 +99,12 @@ def test_a_won_history_counts(tmp_path, capsys):
         ]
         (run / "evaluations.jsonl").write_text("".join(json.dumps(f) + "\n" for f in found))
         assert (evaluate(run, console=quiet()).verdict == "improving") == improves
+    # Nor is anything of the run judged where there is a file of samples.
+    np.savez(tmp_path / "points.npz", samples=np.random.default_rng(0).normal(size=(200, 2)))
+    console = quiet()
+    assert evaluate(run, samples=tmp_path / "points.npz", console=console).samples == 200
+    told = " ".join(said(console).split())
+    assert f"judging {tmp_path / 'points.npz'}; {run} itself is not judged" in told
 
 
 def test_a_run_that_diverged_before_its_first_checkpoint(tmp_path, capsys):

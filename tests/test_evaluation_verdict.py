@@ -75,6 +75,15 @@ def test_copies_are_told_from_rows_left_out(copying, real, word):
     assert found.verdict == word
 
 
+@pytest.mark.parametrize(("recall", "wanting"), [(0.4, True), (0.5, False), (None, False)])
+def test_healthy_samples_of_little_variety_are_told_to_train_on(recall, wanting):
+    anchors = ANCHORS | {"train": TRAIN | {"recall": 0.9}}
+    found = judge_samples(GOOD | {"recall": recall}, anchors)
+    assert found.verdict == "healthy"
+    assert ("recall 0.40, of those 0.90" in found.advice) == wanting
+    assert ("nothing" in found.advice) != wanting
+
+
 def test_missing_classes_are_named():
     assert "3, 7" in judge_samples(GOOD | {"missing_classes": [3, 7]}, ANCHORS).reasons[0]
 

@@ -101,6 +101,36 @@ def test_the_command_line_knows_every_name():
     assert tuple(TERMS) == TERM_NAMES
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": lambda real, fake: real}, "loss: function; an AdversarialLoss is allowed"),
+        ({"loss": "hinge"}, "loss: str; an AdversarialLoss is allowed"),
+        ({"penalties": {"r1": PENALTIES["r1"]}}, "penalties: 'r1' is a Penalty; a tuple of a Pen"),
+        ({"penalties": {"r1": 1.0}}, "penalties: 'r1' is a float; a tuple of a Penalty and its"),
+        ({"terms": {"mine": (lambda: 0, 1.0)}}, "terms: 'mine' is a tuple; a tuple of a Term and"),
+    ],
+)
+def test_parts_of_another_type_are_named(changes, message, key):
+    network = Network(lambda key: jnp.zeros(()), lambda p, x, labels, key: x[:, 0] + p)
+    parts = {
+        "generator": network,
+        "discriminator": network,
+        "loss": LOSSES["hinge"],
+        "generator_optimizer": optax.sgd(0.1),
+        "discriminator_optimizer": optax.sgd(0.1),
+        "draw_latents": 1,
+    }
+    with pytest.raises(InputError, match=message):
+        build(**parts | changes)
+
+
+def test_a_batch_is_a_batch(key):
+    gan = tiny_gan()
+    with pytest.raises(InputError, match=r"batch: .*; Batch\(samples, labels\) is allowed"):
+        gan.train_step(gan.init(key), jnp.zeros((8, 2)))  # pyright: ignore[reportArgumentType]
+
+
 def test_bytes_are_no_samples(key):
     """Rows of 0 to 255 against fakes in [-1, 1] would be told apart at once."""
     gan = from_config(recipe("concept"))

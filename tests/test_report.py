@@ -9,6 +9,11 @@ from PIL import Image
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, draw_samples, to_uint8
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_number_is_black():
+    assert to_uint8(np.array([np.nan, -np.inf, np.inf])).tolist() == [0, 0, 255]
+
+
 def test_to_uint8_clips_and_rounds():
     values = np.array([-3.0, -1.0, -1.0 + 0.6 / 127.5, 0.0, 1.0, 2.0])
     assert to_uint8(values).tolist() == [0, 0, 1, 128, 255, 255]

@@ -268,6 +268,12 @@ def test_evaluations_are_not_on_the_clock():
     assert progress.timing()["seconds"] < 0.2
 
 
+def test_losses_that_explode_stay_short():
+    numbers = {"real_above_fake": 0.5, "discriminator_loss": -9.6e15, "generator_loss": 1.0}
+    with Progress(quiet(), 100, 1) as progress:
+        assert "losses D -9.6e+15 G 1.00" in progress._line(50, numbers, "")
+
+
 def test_words_may_have_spaces_between():
     config = dataclasses.replace(CONFIG, stop_when=" diverged, collapsed,")
     assert read_wishes(config).stop_at == {"diverged", "collapsed"}

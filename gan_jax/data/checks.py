@@ -86,7 +86,10 @@ def as_images(where: str, array: np.ndarray) -> np.ndarray:
         InputError: another dtype or shape.
     """
     if array.dtype != np.uint8:
-        raise InputError(f"{where}: dtype is {array.dtype}; images must be uint8, 0 to 255")
+        raise InputError(
+            f"{where}: dtype is {array.dtype}; images must be uint8, 0 to 255; "
+            "of floats x from 0 to 1, save (255 * x).round().astype('uint8')"
+        )
     images = array[..., np.newaxis] if array.ndim == 3 else array
     if images.ndim != 4 or images.shape[-1] not in CHANNELS:
         raise InputError(

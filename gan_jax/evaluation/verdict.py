@@ -55,7 +55,7 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     Args:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
             any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
-            ``authenticity_held_out``, ``over_concentrated`` with ``high_quality``.
+            ``authenticity_held_out``, ``recall``, ``over_concentrated`` with ``high_quality``.
         anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``; where
             there is a training set, ``real`` with ``copying``.
     """
@@ -121,4 +121,11 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             (*figures, *notes),
             "train for longer, widen the networks, or use smaller batches",
         )
-    return Verdict("healthy", (*figures, *notes), "nothing: train on for finer detail, if at all")
+    recall, real = metrics.get("recall"), train.get("recall")
+    if recall is not None and real is not None and recall < _HALF * real:
+        advice = (
+            f"samples vary less than real rows (recall {recall:.2f}, of those {real:.2f}): train on"
+        )
+    else:
+        advice = "nothing: train on for finer detail, if at all"
+    return Verdict("healthy", (*figures, *notes), advice)

@@ -16,8 +16,9 @@ _FRAMES = 60  # the most of an animation; more take minutes to encode and show n
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] to uint8, clipped and rounded: what a file can hold."""
-    return np.clip(np.rint((np.asarray(samples) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    """Images in [-1, 1] to uint8, clipped and rounded: what a file can hold. No number is black."""
+    levels = np.clip(np.rint((np.asarray(samples) + 1.0) * 127.5), 0, 255)
+    return np.nan_to_num(levels, copy=False).astype(np.uint8)
 
 
 def draw_samples(
