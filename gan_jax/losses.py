@@ -139,23 +139,23 @@ r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
 Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`.
 """
 
-hinge = AdversarialLoss(_hinge_discriminator, _linear_generator, None)
+hinge = AdversarialLoss(_hinge_discriminator, _linear_generator)
 r"""Geometric GAN (arXiv:1705.02894): :math:`\max(0,1-r) + \max(0,1+f)`; generator :math:`-f`."""
 
-wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator, None)
+wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator)
 r"""WGAN (arXiv:1701.07875): critic :math:`f - r`, generator :math:`-f`.
 
 A distance only while the critic is kept Lipschitz: give it a penalty.
 """
 
-relativistic = AdversarialLoss(_relativistic_discriminator, _relativistic_generator, None)
+relativistic = AdversarialLoss(_relativistic_discriminator, _relativistic_generator)
 r"""Relativistic pairing GAN (arXiv:1807.00734, arXiv:2501.05441): which of the two is real?
 
 Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`.
 """
 
 relativistic_average = AdversarialLoss(
-    _relativistic_average_discriminator, _relativistic_average_generator, None
+    _relativistic_average_discriminator, _relativistic_average_generator
 )
 r"""Relativistic average GAN (arXiv:1807.00734): is a row more real than the others' mean?
 
@@ -163,7 +163,7 @@ Discriminator :math:`\frac12(-\log\sigma(r - \bar f) - \log(1 - \sigma(f - \bar 
 means over the batch; the generator's is the same with the players' places changed.
 """
 
-softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator, None)
+softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator)
 r"""Softmax GAN (arXiv:1704.06191): a softmax over the whole batch, real rows and generated ones.
 
 With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\log Z - r`, which

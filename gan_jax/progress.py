@@ -128,15 +128,15 @@ class Progress:
         parts.append(f"real told from fake {100 * share:.0f}%")
         if rate > 0:
             parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
-        losses = (numbers["discriminator_loss"], numbers["generator_loss"])
+        losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
         parts.append("losses D {} G {}".format(*map(_loss, losses)))
         if rate > 0:
             parts.append(f"{rate * self._rows:,.0f} images/s")
         return " · ".join(parts)
 
 
-def _loss(value: Any) -> str:
-    return f"{float(value):.2f}" if abs(float(value)) < 1e4 else f"{float(value):.3g}"
+def _loss(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
 def _duration(seconds: float) -> str:

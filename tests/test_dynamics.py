@@ -165,7 +165,8 @@ def test_rows_must_divide(key):
         gan.train_step(gan.init(key), random_batch(0, 8))
 
 
-def test_gradient_through_discriminator_steps(key):
+@pytest.mark.parametrize("optimizer", [optax.sgd, lambda rate: optax.adam(rate, b1=0.0)])
+def test_gradient_through_discriminator_steps(optimizer):
     # d(final discriminator loss)/d(learning rate), through 3 moves, against central differences.
     with jax.enable_x64(True):
 
@@ -182,8 +183,8 @@ def test_gradient_through_discriminator_steps(key):
                 ),
                 loss=LOSSES["non_saturating"],
                 penalties={"r1": (PENALTIES["r1"], 1.0)},
-                generator_optimizer=optax.sgd(rate),
-                discriminator_optimizer=optax.sgd(rate),
+                generator_optimizer=optimizer(rate),
+                discriminator_optimizer=optimizer(rate),
                 draw_latents=lambda key, n: jax.random.normal(key, (n, 2), jnp.float64),
                 dynamics=alternating(3),
             )

@@ -75,13 +75,14 @@ def test_copies_are_told_from_rows_left_out(copying, real, word):
     assert found.verdict == word
 
 
-@pytest.mark.parametrize(("recall", "wanting"), [(0.4, True), (0.5, False), (None, False)])
-def test_healthy_samples_of_little_variety_are_told_to_train_on(recall, wanting):
+@pytest.mark.parametrize(
+    ("recall", "word"), [(0.44, "underfitting"), (0.46, "healthy"), (None, "healthy")]
+)
+def test_samples_that_look_real_but_vary_little(recall, word):
     anchors = ANCHORS | {"train": TRAIN | {"recall": 0.9}}
     found = judge_samples(GOOD | {"recall": recall}, anchors)
-    assert found.verdict == "healthy"
-    assert ("recall 0.40, of those 0.90" in found.advice) == wanting
-    assert ("nothing" in found.advice) != wanting
+    assert found.verdict == word
+    assert ("recall 0.44, of real rows 0.90" in found.reasons) == (word == "underfitting")
 
 
 def test_missing_classes_are_named():

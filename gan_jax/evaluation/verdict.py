@@ -11,9 +11,9 @@ rows (the anchor ``train``); `history` has what a run's records add:
   many as of real rows are recognised as of one), and their total variance is less than a quarter of
   the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
   at least 0.3 below the precision ratio.
-- ``underfitting``: precision ratio or coverage ratio below 0.75, the ratio of recognised rows below
-  0.5, or a Fréchet distance greater than twice that of real rows under noise, or blurred, whichever
-  is less.
+- ``underfitting``: precision ratio or coverage ratio below 0.75, recall ratio or the ratio of
+  recognised rows below 0.5, or a Fréchet distance greater than twice that of real rows under noise,
+  or blurred, whichever is less.
 - ``healthy``: none of these.
 """
 
@@ -62,9 +62,10 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
     coverage = metrics["coverage"] / max(train["coverage"], 1e-12)
-    recognised = 1.0
-    if metrics.get("recognised") is not None:
-        recognised = metrics["recognised"] / max(train["recognised"], 1e-12)
+    recognised, recall = (
+        1.0 if metrics.get(name) is None else metrics[name] / max(train[name], 1e-12)
+        for name in ("recognised", "recall")
+    )
     missing = tuple(metrics.get("missing_classes") or ())
     spoilt = {n: anchors[n]["frechet_distance"] for n in ("blurred", "noisy") if n in anchors}
     wrong = min(spoilt, key=spoilt.__getitem__)
@@ -109,23 +110,20 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             "add R1 and R2 or raise their weights, use a relativistic loss, lower the learning "
             "rates, or give the discriminator several samples at once",
         )
-    if min(precision, coverage) < _GOOD or recognised < _HALF or frechet > _SPOILT * bound:
+    poor = min(precision, coverage) < _GOOD or min(recognised, recall) < _HALF
+    if poor or frechet > _SPOILT * bound:
         if recognised < _HALF:
             share, real = metrics["recognised"], train["recognised"]
             figures = (
                 f"{share:.0%} are recognised as of a class, of real rows {real:.0%}",
                 *figures[1:],
             )
+        if recall < _HALF:  # of the samples' variety, as coverage is
+            varied = f"recall {metrics['recall']:.2f}, of real rows {train['recall']:.2f}"
+            figures = (figures[0], varied, figures[2])
         return Verdict(
             "underfitting",
             (*figures, *notes),
             "train for longer, widen the networks, or use smaller batches",
         )
-    recall, real = metrics.get("recall"), train.get("recall")
-    if recall is not None and real is not None and recall < _HALF * real:
-        advice = (
-            f"samples vary less than real rows (recall {recall:.2f}, of those {real:.2f}): train on"
-        )
-    else:
-        advice = "nothing: train on for finer detail, if at all"
-    return Verdict("healthy", (*figures, *notes), advice)
+    return Verdict("healthy", (*figures, *notes), "nothing: train on for finer detail, if at all")

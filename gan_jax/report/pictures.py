@@ -16,7 +16,7 @@ _FRAMES = 60  # the most of an animation; more take minutes to encode and show n
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] to uint8, clipped and rounded: what a file can hold. No number is black."""
+    """Images in [-1, 1] to uint8, clipped and rounded: what a file can hold; NaN is black."""
     levels = np.clip(np.rint((np.asarray(samples) + 1.0) * 127.5), 0, 255)
     return np.nan_to_num(levels, copy=False).astype(np.uint8)
 
