@@ -171,8 +171,7 @@ def _check_parts(loss: Any, penalties: Any, terms: Any) -> None:
         )
     for kind, allowed, given in (("penalties", Penalty, penalties), ("terms", Term, terms)):
         for name, pair in (given or {}).items():
-            # Not isinstance: a Penalty or Term without its weight is a tuple as well.
-            if type(pair) is not tuple or len(pair) != 2 or not isinstance(pair[0], allowed):
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], allowed)):
                 raise InputError(
                     f"{kind}: {name!r} is a {type(pair).__name__}; a tuple of a "
                     f"{allowed.__name__} and its weight is allowed"
