@@ -1,8 +1,8 @@
 """`Config`: everything that determines a run, as frozen records of primitives. Loads no jax.
 
 A `Config` goes to TOML or JSON and comes back equal. Names of losses, networks and the like are
-plain strings here; the tables that know them are on the pure floor. Names that a command line
-may mistype are known here too, for it answers before jax is loaded.
+plain strings here; the tables that know them are on the pure floor, where `from_config` looks
+them up.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from gan_jax.errors import InputError, lookup, suggestion
+from gan_jax.errors import InputError, suggestion
 
 __all__ = [
     "Config",
@@ -25,20 +25,6 @@ __all__ = [
     "NoiseConfig",
     "OptimizerConfig",
 ]
-
-LOSS_NAMES = (
-    "minimax",
-    "non_saturating",
-    "least_squares",
-    "hinge",
-    "wasserstein",
-    "relativistic",
-    "relativistic_average",
-    "softmax",
-    "boundary_seeking",
-)
-PENALTY_NAMES = ("r1", "r2", "wgan_gp", "wgan_gp_one_sided", "dragan")
-TERM_NAMES = ("classes", "semi_supervised", "information", "smoothing", "fake_smoothing")
 
 
 class Range(NamedTuple):
@@ -169,7 +155,7 @@ class Config:
     stop_when: str = ""  # verdicts that end it, with commas between: collapsed,cycling,healthy, ...
 
     def validate(self) -> None:
-        """Check every value.
+        """Check every value; names of parts are for `from_config`.
 
         Raises:
             InputError: names the field, the value found and the values allowed.
@@ -177,13 +163,6 @@ class Config:
         _validate_record(self, "")
         if not self.recipe:
             raise InputError("recipe: '' found; a name is needed")
-        for field, found, allowed in (
-            ("loss", (self.loss,), LOSS_NAMES),
-            ("penalties", self.penalties, PENALTY_NAMES),
-            ("terms", self.terms, TERM_NAMES),
-        ):
-            for name in found:
-                lookup(field, name, dict.fromkeys(allowed))
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dictionaries of primitives, complete, ready for JSON."""

@@ -35,7 +35,7 @@ from gan_jax.state import GANState, Metrics, Player
 from gan_jax.terms import HEADS_OF, TERMS, Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
 
-__all__ = ["GAN", "build", "from_config"]
+__all__ = ["GAN", "build", "check_names", "from_config"]
 
 
 class GAN(NamedTuple):
@@ -221,14 +221,13 @@ def _check_together(config: Config) -> None:
     """Refuse what is fine by itself, but together would train something else than it says."""
     discriminator, terms = config.discriminator, config.terms
     for name in terms:
-        lookup("terms", name, TERMS)
         head = HEADS_OF.get(name, discriminator.head)
         if head != discriminator.head:
             raise InputError(
                 f"terms.{name}: needs discriminator.head {head}; it is {discriminator.head}"
             )
-        loss = lookup("loss", config.loss, LOSSES)
-        if name in ("smoothing", "fake_smoothing") and loss.probability is None:
+        cross_entropy = LOSSES[config.loss].probability is not None
+        if name in ("smoothing", "fake_smoothing") and not cross_entropy:
             allowed = ", ".join(n for n, other in LOSSES.items() if other.probability is not None)
             raise InputError(
                 f"terms.{name}: is of losses that define D(x), {allowed}; the loss is {config.loss}"
@@ -252,6 +251,21 @@ def _check_together(config: Config) -> None:
         )
 
 
+def check_names(config: Config) -> None:
+    """Refuse a loss, penalty, term or network that no table holds; no data are needed to tell.
+
+    Raises:
+        InputError: it says which field.
+    """
+    lookup("loss", config.loss, LOSSES)
+    for name in config.penalties:
+        lookup("penalties", name, PENALTIES)
+    for name in config.terms:
+        lookup("terms", name, TERMS)
+    lookup("generator.name", config.generator.name, GENERATORS)
+    lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
+
+
 def from_config(config: Config) -> GAN:
     """The GAN that a `Config` names.
 
@@ -259,23 +273,17 @@ def from_config(config: Config) -> GAN:
         InputError: a value out of its range, or a name that no table holds; it says which field.
     """
     config.validate()
+    check_names(config)
     _check_together(config)
-    generator = lookup("generator.name", config.generator.name, GENERATORS)
-    discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
     return build(
-        generator=generator(config),
-        discriminator=discriminator(config),
-        loss=lookup("loss", config.loss, LOSSES),
+        generator=GENERATORS[config.generator.name](config),
+        discriminator=DISCRIMINATORS[config.discriminator.name](config),
+        loss=LOSSES[config.loss],
         generator_optimizer=_optimizer(config, "generator"),
         discriminator_optimizer=_optimizer(config, "discriminator"),
         draw_latents=_draw_latents(config.generator),
-        penalties={
-            name: (lookup("penalties", name, PENALTIES), gamma)
-            for name, gamma in config.penalties.items()
-        },
-        terms={
-            name: (lookup("terms", name, TERMS), weight) for name, weight in config.terms.items()
-        },
+        penalties={name: (PENALTIES[name], gamma) for name, gamma in config.penalties.items()},
+        terms={name: (TERMS[name], weight) for name, weight in config.terms.items()},
         noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
         pack=config.discriminator.pack,
         dynamics=_dynamics(config),

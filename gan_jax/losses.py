@@ -9,6 +9,7 @@ discriminator is; on probabilities it does not.
 Below :math:`r` is a real logit, :math:`f` the fake one in the same row.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -99,7 +100,7 @@ def _relativistic_average_generator(real_logits: Logits, fake_logits: Logits) ->
 
 def _log_mean_exp(real_logits: Logits, fake_logits: Logits) -> jax.Array:
     both = jnp.concatenate([real_logits, fake_logits])
-    return jax.nn.logsumexp(both) - jnp.log(jnp.float32(both.size))
+    return jax.nn.logsumexp(both) - math.log(both.size)
 
 
 def _softmax_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:

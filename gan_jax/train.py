@@ -29,7 +29,7 @@ from gan_jax.fitting import (
     refuse_other_game,
     steps_of,
 )
-from gan_jax.gan import from_config
+from gan_jax.gan import check_names, from_config
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.precision import product
@@ -84,6 +84,7 @@ def train(
     """
     config.validate()
     product(config.precision)  # refused before anything is loaded
+    check_names(config)
     read_wishes(config)
     say(console, describe_device(config.precision))
     dataset = load_dataset(config, console)

@@ -10,9 +10,6 @@ import pytest
 from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
 
 from gan_jax.config import (
-    LOSS_NAMES,
-    PENALTY_NAMES,
-    TERM_NAMES,
     DecayConfig,
     DiscriminatorConfig,
     GeneratorConfig,
@@ -25,7 +22,6 @@ from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.state import Player
-from gan_jax.terms import TERMS
 from gan_jax.types import Batch, Judgement
 
 
@@ -93,12 +89,6 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
             far = moved(getattr(state, player), getattr(after, player))
             assert (far > 0) == (number < 4), (player, number)
         state = after
-
-
-def test_the_command_line_knows_every_name():
-    assert tuple(LOSSES) == LOSS_NAMES
-    assert tuple(PENALTIES) == PENALTY_NAMES
-    assert tuple(TERMS) == TERM_NAMES
 
 
 @pytest.mark.parametrize(
