@@ -172,8 +172,8 @@ def instance_noise(batch: Batch, round: Round, key: Key) -> Batch:
 def packed(size: int) -> View:
     """Samples shown by so many together, as further channels or features (arXiv:1712.04086).
 
-    A discriminator that judges packs sees how alike their samples are. The batch then counts packs,
-    which have no labels: one of another label may be among them.
+    A discriminator that judges packs sees how alike their samples are. The batch then counts packs.
+    A pack has the label that all its samples have, or else -1; packs of one are the plain batch.
 
     Raises:
         InputError: (when traced) the batch does not divide into packs.
@@ -186,7 +186,12 @@ def packed(size: int) -> View:
             raise InputError(f"batch_size: {rows} rows do not divide into packs of {size}")
         packs = batch.samples.reshape(rows // size, size, *batch.samples.shape[1:])
         packs = jnp.moveaxis(packs, 1, -2)  # [packs, ..., size, channels]
-        return Batch(packs.reshape(*packs.shape[:-2], -1), None)
+        packs = packs.reshape(*packs.shape[:-2], -1)
+        if batch.labels is None:
+            return Batch(packs, None)
+        labels = batch.labels.reshape(rows // size, size)
+        alike = jnp.all(labels == labels[:, :1], axis=1)
+        return Batch(packs, jnp.where(alike, labels[:, 0], -1))
 
     return view
 

@@ -202,8 +202,7 @@ def test_gradient_through_discriminator_steps(optimizer):
 @pytest.mark.parametrize(
     ("changes", "plain_changes"),
     [
-        ({"penalties": {"r1": 0.0, "wgan_gp": 0.0}}, {"penalties": {}}),
-        ({"terms": {"smoothing": 0.0}}, {"terms": {}}),
+        *(({"penalties": {name: 0.0}}, {"penalties": {}}) for name in PENALTIES),
         (
             {"dynamics": DynamicsConfig(name="consensus", consensus=0.0)},
             {"dynamics": DynamicsConfig(name="simultaneous")},

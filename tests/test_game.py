@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, random_batch, tiny_config
+from conftest import assert_close, assert_same_bits, random_batch, tiny_config
 
 from gan_jax.config import DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
@@ -88,8 +88,9 @@ def test_noise_of_none_and_packs_of_one_are_the_plain_step(key):
     state, found = (jax.jit(gan.train_step)(gan.init(key), batch) for gan in (plain, same))
     assert_close(found[0].generator, state[0].generator)
     assert_close(found[0].discriminator, state[0].discriminator)
-    round = Round(batch, batch, None, key, jnp.int32(0), {})
-    np.testing.assert_array_equal(packed(1)(batch, round, key).samples, batch.samples)
+    labelled = batch._replace(labels=jnp.arange(8) % 3)
+    round = Round(labelled, labelled, None, key, jnp.int32(0), {})
+    assert_same_bits(packed(1)(labelled, round, key), labelled)
     noisy = seeing_gan((2,), noise=(1.0, 10))
     moved, _ = jax.jit(noisy.train_step)(noisy.init(key), batch)
     assert np.abs(moved.discriminator.params - state[0].discriminator.params).max() > 1e-3
@@ -113,6 +114,8 @@ def test_packs_are_further_channels(key):
     assert packs.shape == (2, 2, 3, 4)
     np.testing.assert_array_equal(packs[1, ..., :2], images[2])
     np.testing.assert_array_equal(packs[1, ..., 2:], images[3])
+    labels = packed(2)(Batch(images, jnp.array([5, 5, 2, 7])), round, key).labels
+    np.testing.assert_array_equal(labels, [5, -1])
     with pytest.raises(InputError, match="batch_size: 4 rows do not divide into packs of 3"):
         packed(3)(Batch(images), round, key)
 
