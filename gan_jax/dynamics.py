@@ -1,4 +1,18 @@
-"""Who moves when: a `Game` and two optimisers become the moves of one step."""
+r"""Who moves when: a `Game` and two optimisers become the moves of one step.
+
+How each fares can be seen on the bilinear game :math:`\min_\theta \max_\psi \theta\psi` at rate h.
+Its field has a matrix F of eigenvalues :math:`\pm i`, a step of plain gradients these, by size:
+
+- simultaneous, :math:`1 + hF`: :math:`|1 + ih| = \sqrt{1 + h^2}`, away from the equilibrium;
+- alternating, of determinant 1 and trace :math:`2 - h^2`: exactly 1, round and round;
+- extragradient, :math:`1 + hF(1 + hF)`: :math:`|1 - h^2 + ih| = \sqrt{1 - h^2 + h^4}`, below 1 for
+  h < 1;
+- consensus of weight g, :math:`1 + h(F - gF^\top F)`: :math:`|1 - hg + ih|`;
+- optimistic, :math:`x_{t+1} = x_t + 2hFx_t - hFx_{t-1}`: the larger root of :math:`\lambda^2 - (1 +
+  2ih)\lambda + ih`, below 1 for :math:`h < 1/\sqrt 3`. It is an optimiser, not a dynamics.
+
+Each is a test, as are those of Dirac-GAN under every loss.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -158,10 +158,15 @@ def make_game(
 
 
 def instance_noise(batch: Batch, round: Round, key: Key) -> Batch:
-    """Normal noise on every sample shown, which falls to nothing (arXiv:1610.04490).
+    r"""Normal noise on every sample shown, which falls to nothing (arXiv:1610.04490).
 
     Its deviation is ``noise.deviation`` at first and falls in proportion to the steps that are left
     until ``noise.horizon``; both are hyperparameters of the state.
+
+    It damps as R1 does (arXiv:1801.04406). On Dirac-GAN, data at 0 and :math:`D(x) = \psi x`, the
+    discriminator's loss :math:`-f(\psi s n) - f(-\psi(\theta + s n'))` gains, to second order in
+    :math:`\psi` and in the mean over the noise, :math:`-f''(0) s^2 \psi^2`: an R1 of
+    :math:`\gamma = -2 f''(0) s^2`, and eigenvalues :math:`f'' s^2 \pm \sqrt{f''^2 s^4 - f'^2}`.
     """
     time = round.step.astype(jnp.float32) / round.hyperparameters["noise.horizon"]
     deviation = round.hyperparameters["noise.deviation"] * jnp.maximum(0.0, 1.0 - time)

@@ -127,6 +127,12 @@ r"""The game as first written (arXiv:1406.2661): :math:`V = \log D(x) + \log(1 -
 
 Discriminator :math:`-\log\sigma(r) - \log(1-\sigma(f))`, generator :math:`\log(1-\sigma(f))`.
 Its generator gradient vanishes while the discriminator is sure of itself.
+
+Where real samples have density p and generated ones q, :math:`p \log D + q \log(1 - D)` is
+stationary at :math:`p/D = q/(1-D)`: the best discriminator is :math:`D^* = p/(p+q)`, its logit
+:math:`\log p/q`. With :math:`m = (p+q)/2` it leaves :math:`V = \int p \log\frac{p}{2m} + q
+\log\frac{q}{2m} = 2\,\mathrm{JSD}(p, q) - \log 4`: least, :math:`-\log 4`, where the generator has
+found the data.
 """
 
 non_saturating = AdversarialLoss(
