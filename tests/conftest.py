@@ -83,6 +83,7 @@ def classifiers_of_few_steps(request, monkeypatch):
     """Stripes are told apart after 150 steps; the long tests train as users do."""
     if not request.node.get_closest_marker("long"):
         monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
+        monkeypatch.setattr("gan_jax.evaluation.features._EPOCHS", 8)
 
 
 @pytest.fixture
