@@ -1,12 +1,17 @@
 """The scripts in benchmarks/ run, and their figures add up. Never how fast anything is."""
 
+import importlib
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import striped_images
+
+from gan_jax.config import Config
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 
@@ -99,3 +104,17 @@ def test_semi_supervised(tmp_path):
     (row,) = run("semi_supervised.py", tmp_path, *asked)["semi_supervised"]
     assert row["seed"] == 0
     assert 0.6 < row["with a generator"] <= 1.0 and 0.6 < row["without"] <= 1.0
+
+
+def test_recipe_quality(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = importlib.import_module("recipe_quality")
+    data, images, labels = str(tmp_path / "stripes.npz"), *striped_images(1_500, 0)
+    np.savez(data, images=images, labels=labels)
+    row = script.train_and_judge(tmp_path / "run", "cgan", data, 20, 1, ["--log-interval", "5"])
+    assert (row["seed"], row["steps"], row["samples"]) == (1, 20, 150)
+    distance, real = (row[name]["frechet_distance"] for name in ("metrics", "training_rows"))
+    assert row["times_training_rows"] == pytest.approx(distance / real) and real > 0
+    config = Config.from_toml(tmp_path / "run" / "config.toml")
+    assert (config.recipe, config.data_seed, config.log_interval) == ("cgan", 1, 5)
+    assert 0.0 < row["seconds"] < 600.0
