@@ -2,6 +2,10 @@
 
 import dataclasses
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +13,8 @@ from conftest import SHARED, needs_shared
 from rich.console import Console
 
 from gan_jax.classifiers import classifier_of
-from gan_jax.data import Mixture, load
+from gan_jax.data import load
 from gan_jax.evaluation.features import read
-from gan_jax.evaluation.mixtures import judge_mixture
 from gan_jax.recipes import recipe
 from gan_jax.sampling import sample_run
 from gan_jax.train import train
@@ -53,14 +56,15 @@ def test_concept_goes_wrong_as_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "quality", "divergence"), [("ring", 0.95, 0.01), ("grid", 0.93, 0.015)]
+    ("name", "modes", "quality", "divergence"),
+    [("ring", 8, 0.95, 0.01), ("grid", 25, 0.93, 0.015)],
 )
-def test_points_find_every_mode(name, quality, divergence, tmp_path):
-    config = dataclasses.replace(recipe("points"), dataset=name)
-    run = train(config, tmp_path / "run", console=quiet()).run
-    mixture = load(name).train
-    assert isinstance(mixture, Mixture)
-    found = judge_mixture(sample_run(run.path, 2_500), mixture.centers, mixture.std)
-    assert found.modes == len(mixture.centers)
-    assert found.quality >= quality and not found.over_concentrated
-    assert found.reverse_kl <= divergence
+def test_points_find_every_mode_ten_times_of_ten(name, modes, quality, divergence, tmp_path):
+    script, file = Path(__file__).parents[1] / "benchmarks" / "mixtures.py", tmp_path / "found.json"
+    asked = ["--recipes", "points", "--datasets", name, "--json", str(file)]
+    subprocess.run([sys.executable, str(script), *asked], check=True)
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["modes"] == [modes] * 10
+    # 98.89 % is what a perfect sampler has; more would be modes that have shrunk.
+    assert quality <= min(row["high_quality"]) and max(row["high_quality"]) <= 0.993
+    assert max(row["reverse_kl"]) <= divergence
