@@ -143,11 +143,17 @@ r"""The same discriminator; the generator minimises :math:`-\log\sigma(f)` (arXi
 least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator, None, 0.5)
 r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
 
-Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`.
+Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`. The best
+discriminator, where :math:`p(D-1) + qD = 0`, is :math:`p/(p+q)`; it leaves :math:`\frac12\int
+\frac{pq}{p+q} = \frac14(1 - \chi^2(q\,|\,m))`, with :math:`m = (p+q)/2`.
 """
 
 hinge = AdversarialLoss(_hinge_discriminator, _linear_generator)
-r"""Geometric GAN (arXiv:1705.02894): :math:`\max(0,1-r) + \max(0,1+f)`; generator :math:`-f`."""
+r"""Geometric GAN (arXiv:1705.02894): :math:`\max(0,1-r) + \max(0,1+f)`; generator :math:`-f`.
+
+The best discriminator is :math:`\mathrm{sign}(p - q)`, one of the corners of :math:`p\max(0,1-D) +
+q\max(0,1+D)`; it leaves :math:`2\int\min(p, q) = 2 - 2\,\mathrm{TV}(p, q)`.
+"""
 
 wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator)
 r"""WGAN (arXiv:1701.07875): critic :math:`f - r`, generator :math:`-f`.
@@ -158,7 +164,9 @@ A distance only while the critic is kept Lipschitz: give it a penalty.
 relativistic = AdversarialLoss(_relativistic_discriminator, _relativistic_generator)
 r"""Relativistic pairing GAN (arXiv:1807.00734, arXiv:2501.05441): which of the two is real?
 
-Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`.
+Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`. It leaves :math:`\log 2`
+where real and generated samples are alike, and less otherwise: a divergence (arXiv:1901.02474),
+though of more than two kinds of samples none in closed form.
 """
 
 relativistic_average = AdversarialLoss(
@@ -175,7 +183,9 @@ r"""Softmax GAN (arXiv:1704.06191): a softmax over the whole batch, real rows an
 
 With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\log Z - r`, which
 spreads all probability over the real rows, the generator :math:`\log Z - \frac12(r + f)`, which
-spreads it over all. The paper's Z is a sum; the mean only adds a constant.
+spreads it over all. The paper's Z is a sum; the mean only adds a constant. With :math:`m = (p+q)/2`
+the discriminator's is :math:`\log\mathbb E_m e^D - \mathbb E_p D \ge -\mathrm{KL}(p\,|\,m)` (Donsker and
+Varadhan), equal at :math:`D = \log p/m`.
 """
 
 boundary_seeking = AdversarialLoss(

@@ -113,6 +113,7 @@ def dirac(
 ) -> GAN:
     """One parameter each (arXiv:1801.04406 section 2): data at 0, G = theta, D(x) = psi * x.
 
+    To which D adds the logit of one that cannot tell: 0, but 1/2 of least squares.
     ``rates``: of both players, or the generator's and the discriminator's.
     """
     first, second = rates if isinstance(rates, tuple) else (rates, rates)
@@ -123,7 +124,7 @@ def dirac(
         ),
         discriminator=Network(
             init=lambda key: jnp.full((), start),
-            apply=lambda psi, samples, labels, key: psi * samples[:, 0],
+            apply=lambda psi, samples, labels, key: psi * samples[:, 0] + LOSSES[loss].equilibrium,
         ),
         loss=LOSSES[loss],
         penalties={name: (PENALTIES[name], gamma) for name, gamma in (penalties or {}).items()},

@@ -27,9 +27,8 @@ KNOWN = {
     # log(1 - sigmoid(f)) = -softplus(f): mean of -(10.0000454, 4.4122, 0.0040785, 3.6269567)
     "minimax": Known((5.83386589, -4.51082088), (2 * LOG2, -LOG2), (0.5, 0.5), (0.5, -0.25)),
     "non_saturating": Known((5.83386589, 1.38582088), (2 * LOG2, LOG2), (0.5, 0.5), (0.5, 0.25)),
-    # With targets 1 and 0 it is at a loss where it says 1/2: (1/2)(1/4 + 1/4), (1/2)(1/4). On
-    # Dirac-GAN a discriminator without bias cannot say 1/2 at 0.
-    "least_squares": Known((41.73375, 17.69625), (0.5, 0.5), (0.0, 1.0), (2.0, 1.0), (0.25, 0.125)),
+    # With targets 1 and 0 it is at a loss where it says 1/2: (1/2)(1/4 + 1/4), (1/2)(1/4).
+    "least_squares": Known((41.73375, 17.69625), (0.5, 0.5), (0.5, 0.5), (2.0, 1.0), (0.25, 0.125)),
     "hinge": Known((6.75, -3.125), (2.0, 0.0), (1.0, 1.0), (0.0, 0.0)),
     "wasserstein": Known((0.225, -3.125), (0.0, 0.0), (1.0, 1.0), (0.0, 0.0)),
     # mean of softplus(15, 3, -18, 0.9) = (15.0000003, 3.0485874, 1.5e-8, 1.2411539); of -(...)

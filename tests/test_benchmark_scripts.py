@@ -100,12 +100,13 @@ def test_mixtures(tmp_path):
 
 def test_semi_supervised(tmp_path):
     """On the digits, of which a few more have labels than not: both classifiers learn them."""
-    asked = [str(tmp_path / "runs"), "--mnist", "digits", "--steps", "300"]
+    asked = [str(tmp_path / "runs"), "--mnist", "digits", "--steps", "200"]
     (row,) = run("semi_supervised.py", tmp_path, *asked)["semi_supervised"]
     assert row["seed"] == 0
     assert 0.6 < row["with a generator"] <= 1.0 and 0.6 < row["without"] <= 1.0
 
 
+@pytest.mark.long
 def test_recipe_quality(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     script = importlib.import_module("recipe_quality")

@@ -1,6 +1,7 @@
 """Eigenvalues of games and of the maps of their dynamics, against algebra: Dirac-GAN.
 
-Dirac-GAN (arXiv:1801.04406 section 2): data at 0, G = theta, D(x) = psi * x. About theta = psi = 0
+Dirac-GAN (arXiv:1801.04406 section 2): data at 0, G = theta, D(x) = psi * x, and for least squares
+1/2 more, the logit of one that cannot tell. About theta = psi = 0
 the generator's loss is known by its slope g (it moves by g psi), the discriminator's by d (it moves
 by -d theta), a penalty by gamma (by -gamma psi): the field has the matrix [[0, g], [-d, -gamma]].
 Both slopes are f'(0) of the paper where both players share one f.
@@ -101,20 +102,23 @@ def test_a_one_sided_penalty_on_slopes_is_nothing_below_a_slope_of_one(loss):
 
 
 @pytest.mark.parametrize("penalty", ["wgan_gp", "dragan"])
-def test_a_two_sided_penalty_on_slopes_leaves_no_place_to_rest(penalty):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_two_sided_penalty_on_slopes_leaves_no_place_to_rest(loss, penalty):
     """It drives psi from 0 to 1 or -1: the field jumps by 4 gamma there, and has no Jacobian."""
-    gan = dirac("wasserstein", {penalty: 0.7})
+    gan = dirac(loss, {penalty: 0.7})
     for psi in (1e-3, -1e-3, 0.5, 1.0):
         state = at_params(gan.init(jax.random.key(0)), jnp.zeros(()), jnp.float32(psi))
         found, _ = gradients(gan.game, state, REAL)
         drive = 2 * 0.7 * (1 - abs(psi)) * np.sign(psi)
         np.testing.assert_allclose(-found.discriminator, drive, atol=1e-6)
-        np.testing.assert_allclose(-found.generator, psi, atol=1e-6)  # so it moves on, at 1 too
+        # So the generator moves on, at 1 too, if its loss ever moves it here.
+        slope = KNOWN[loss].slopes[1]
+        np.testing.assert_allclose(-found.generator, slope * psi, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("loss", "deviation"),
-    [*((loss, 1.0) for loss in LOSSES), ("non_saturating", 0.5), ("non_saturating", 2.0)],
+    [*((loss, 0.5) for loss in LOSSES), ("non_saturating", 1.0)],
 )
 def test_instance_noise_damps(loss, deviation):
     # Second order in psi of the discriminator's loss on psi * noise: c s^2 psi^2 / 2, c being the
@@ -126,8 +130,7 @@ def test_instance_noise_damps(loss, deviation):
     found = np.mean([game_jacobian(gan.game, one, rows) for one in states], axis=0)
     gamma = KNOWN[loss].curvatures[0] * deviation**2
     # Of 4 million draws in all the mean square is known to 0.0007 of itself.
-    atol = 1e-3 * max(1.0, gamma)
-    np.testing.assert_allclose(eigenvalues(found), eigenvalues(field_of(loss, gamma)), atol=atol)
+    np.testing.assert_allclose(eigenvalues(found), eigenvalues(field_of(loss, gamma)), atol=1e-3)
 
 
 def step_matrix(gan, gammas, batch=REAL) -> jax.Array:
@@ -151,23 +154,28 @@ def step_matrix(gan, gammas, batch=REAL) -> jax.Array:
     return jax.jacfwd(step)(jnp.zeros_like(flat))
 
 
-def expected_eigenvalues(name: str, field, rates, bend: float = 0.0) -> Any:
+def expected_matrix(name: str, field, rates, bend: float = 0.0) -> Any:
     """Of the map of (theta, psi), from the matrix F of the field and H, the rates' diagonal."""
     one, h = np.eye(2), np.diag(rates)
     if name == "optimistic":  # x' = x + 2 H F x - H F x_before, as a map of (x, x_before)
-        return eigenvalues(np.block([[one + 2 * h @ field, -h @ field], [one, 0 * one]]))
+        return np.block([[one + 2 * h @ field, -h @ field], [one, 0 * one]])
     if name == "unrolled":
-        return eigenvalues(unrolled_matrix(field, rates, bend, 3))
-    return eigenvalues(
-        {
-            "simultaneous": one + h @ field,
-            # The generator answers on the discriminator's new parameter.
-            "alternating": (one + np.diag([1, 0]) @ h @ field)
-            @ (one + np.diag([0, 1]) @ h @ field),
-            "extragradient": one + h @ field @ (one + h @ field),
-            "consensus": one + h @ (field - 0.3 * field.T @ field),
-        }[name]
-    )
+        return unrolled_matrix(field, rates, bend, 3)
+    return {
+        "simultaneous": one + h @ field,
+        # The generator answers on the discriminator's new parameter.
+        "alternating": (one + np.diag([1, 0]) @ h @ field) @ (one + np.diag([0, 1]) @ h @ field),
+        "extragradient": one + h @ field @ (one + h @ field),
+        "consensus": one + h @ (field - 0.3 * field.T @ field),
+    }[name]
+
+
+def assert_as_expected(found, name: str, *known) -> None:
+    """Eigenvalues; where nothing is remembered the whole matrix, which tells more if one is 0."""
+    expected = expected_matrix(name, *known)
+    np.testing.assert_allclose(eigenvalues(found), eigenvalues(expected), atol=1e-3)
+    if name != "optimistic":
+        np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def unrolled_matrix(field, rates, bend: float, ahead: int) -> Any:
@@ -220,8 +228,7 @@ def test_eigenvalues_of_a_step(loss, name):
     gammas = jnp.array([[case[0].get(x, 0.0) for x in penalties] for case in CASES])
     found = jax.jit(jax.vmap(matrix))(rates, gammas)
     for each, (_, gamma, pair) in zip(found, CASES, strict=True):
-        expected = expected_eigenvalues(name, field_of(loss, gamma), pair)
-        np.testing.assert_allclose(eigenvalues(each), expected, atol=1e-3)
+        assert_as_expected(each, name, field_of(loss, gamma), pair)
 
 
 @pytest.mark.parametrize("name", DYNAMICS)
@@ -230,10 +237,9 @@ def test_eigenvalues_of_a_step_with_instance_noise(loss, name):
     optimizer = optax.optimistic_gradient_descent if name == "optimistic" else optax.sgd
     rates = (0.1, 0.05)
     gan = dirac(loss, {}, rates, optimizer=optimizer, dynamics=DYNAMICS[name], noise=(1.0, 10**9))
-    found = jax.jit(lambda: step_matrix(gan, {}, Batch(jnp.zeros((2**19, 1)))))()
+    found = jax.jit(lambda: step_matrix(gan, {}, Batch(jnp.zeros((2**17, 1)))))()
     gamma, bend = KNOWN[loss].curvatures
-    expected = expected_eigenvalues(name, field_of(loss, gamma), rates, bend)
-    np.testing.assert_allclose(eigenvalues(found), expected, atol=1e-3)
+    assert_as_expected(found, name, field_of(loss, gamma), rates, bend)
 
 
 @pytest.mark.parametrize("u", [0.1, 0.3, 0.57, 0.58, 0.9])

@@ -20,6 +20,7 @@ from gan_jax.sampling import sample_run
 from gan_jax.train import train
 
 pytestmark = pytest.mark.long
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 MNIST = str(SHARED / "data" / "mnist")
 
 
@@ -45,6 +46,22 @@ def test_default_recipe_makes_all_digits(classify, tmp_path):
 
 
 @needs_shared
+@pytest.mark.parametrize(
+    ("name", "accuracy"), [("mnist", 0.96), ("fashion_mnist", 0.80)], ids=["mnist", "fashion"]
+)
+def test_cgan_keeps_to_its_labels(name, accuracy, tmp_path):
+    script, file = SCRIPTS / "recipe_quality.py", tmp_path / "found.json"
+    asked = ["--recipe", "cgan", "--dataset", str(SHARED / "data" / name), "--steps", "50000"]
+    command = [sys.executable, str(script), str(tmp_path / "runs"), *asked, "--json", str(file)]
+    subprocess.run(command, check=True)
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["metrics"]["classification_accuracy"] >= accuracy
+    if name == "mnist":
+        assert row["times_training_rows"] <= 3.0
+        assert row["metrics"]["label_consistency"] >= 0.985
+
+
+@needs_shared
 def test_concept_goes_wrong_as_told(tmp_path):
     """The discriminator wins within an epoch: the lesson of the README."""
     config = dataclasses.replace(recipe("concept"), dataset=MNIST, steps=600)
@@ -60,7 +77,7 @@ def test_concept_goes_wrong_as_told(tmp_path):
     [("ring", 8, 0.95, 0.01), ("grid", 25, 0.93, 0.015)],
 )
 def test_points_find_every_mode_ten_times_of_ten(name, modes, quality, divergence, tmp_path):
-    script, file = Path(__file__).parents[1] / "benchmarks" / "mixtures.py", tmp_path / "found.json"
+    script, file = SCRIPTS / "mixtures.py", tmp_path / "found.json"
     asked = ["--recipes", "points", "--datasets", name, "--json", str(file)]
     subprocess.run([sys.executable, str(script), *asked], check=True)
     (row,) = json.loads(file.read_text())["rows"]
