@@ -184,8 +184,8 @@ r"""Softmax GAN (arXiv:1704.06191): a softmax over the whole batch, real rows an
 With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\log Z - r`, which
 spreads all probability over the real rows, the generator :math:`\log Z - \frac12(r + f)`, which
 spreads it over all. The paper's Z is a sum; the mean only adds a constant. With :math:`m = (p+q)/2`
-the discriminator's is :math:`\log\mathbb E_m e^D - \mathbb E_p D \ge -\mathrm{KL}(p\,|\,m)` (Donsker
-and Varadhan), equal at :math:`D = \log p/m`.
+the discriminator's is :math:`\log\mathbb E_m e^D - \mathbb E_p D \ge -\mathrm{KL}(p\,|\,m)`
+(Donsker and Varadhan), equal at :math:`D = \log p/m`.
 """
 
 boundary_seeking = AdversarialLoss(
