@@ -236,11 +236,14 @@ def calibration_error(logits, labels) -> float:
     return sum(abs((right - said)[bins == tenth].sum()) for tenth in range(10)) / len(said)
 
 
-@pytest.mark.parametrize(("name", "known"), [("acgan", 1.0), ("sgan", 1.0), ("sgan", 0.3)])
-def test_heads_are_calibrated_on_real_data(name, known, key):
+GENTLE = {"penalties": {"r1": 0.03}, "terms": {"semi_supervised": 3.0}}
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "changes"), [("acgan", 1.0, {}), ("sgan", 0.3, GENTLE), ("sgan", 1.0, {})]
+)
+def test_heads_are_calibrated_on_real_data(name, known, changes, key):
     # Handwritten digits under so much noise that one in five cannot be told; rows never seen.
-    # SGAN's penalties are of the same logits that tell the classes: strong ones make it timid.
-    gentle = {"penalties": {"r1": 0.03}, "terms": {"semi_supervised": 3.0}}
     base = recipe(name)
     steps = 1_500
     config = dataclasses.replace(
@@ -250,7 +253,7 @@ def test_heads_are_calibrated_on_real_data(name, known, key):
         generator=dataclasses.replace(base.generator, widths=(64,)),
         discriminator=dataclasses.replace(base.discriminator, widths=(64,)),
         decay=DecayConfig(shape="linear", horizon=steps),
-        **(gentle if name == "sgan" else {}),
+        **changes,
     )
     gan, digits = from_config(config), cast(Any, load_digits())
     images = jnp.asarray(digits.images / 8 - 1, jnp.float32)[..., None]
@@ -270,9 +273,12 @@ def test_heads_are_calibrated_on_real_data(name, known, key):
     judgement = gan.game.judge(state.discriminator.params, noisy(key, rows), None, key)
     logits = judgement.heads["classes"]
     assert 0.7 < np.mean(logits.argmax(axis=1) == labels[rows]) < 0.9
-    assert calibration_error(logits, labels[rows]) < 0.05
-    for factor in (0.5, 2.0):  # as timid or as bold as this would be noticed
-        assert calibration_error(factor * logits, labels[rows]) > 0.07
+    halved, found, doubled = (calibration_error(x * logits, labels[rows]) for x in (0.5, 1.0, 2.0))
+    if (name, changes) == ("sgan", {}):
+        # SGAN's penalties are of the same logits that tell the classes: strong ones make it timid.
+        assert doubled < 0.05 < 0.15 < found
+    else:  # and what is as timid or as bold as this would be noticed
+        assert found < 0.05 < 0.07 < min(halved, doubled)
 
 
 def test_infogan_puts_its_code_into_the_samples(key):
