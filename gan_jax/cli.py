@@ -69,9 +69,6 @@ def _train(arguments: Sequence[str]) -> int:
             if value_of(arguments, other) is not None:
                 raise InputError(f"--epochs: cannot be given together with --{other}")
     if flags.print_config:
-        from gan_jax.gan import check_names
-
-        check_names(config)
         sys.stdout.write(config.to_toml())
         return 0
     console = _console()
