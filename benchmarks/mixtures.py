@@ -70,9 +70,12 @@ def main() -> None:
 
 
 def names() -> list[str]:
-    """The recipes without labels and images, `points` first; in the plane `gan` is `points`."""
-    apply = [n for n, r in RECIPES.items() if not r.config.classes and n not in ("gan", "dcgan")]
-    return sorted(apply, key=lambda name: name != "points")
+    """All but `dcgan`, `points` first; in the plane `gan` is `points`, and `gan-large` is `cgan`.
+
+    Then those that are told which mode a row is of: what they find is not what others have to.
+    """
+    apply = [name for name in RECIPES if name not in ("gan", "gan-large", "dcgan")]
+    return sorted(apply, key=lambda name: (name != "points", recipe(name).classes > 0))
 
 
 def budget(name: str) -> int:
@@ -88,7 +91,7 @@ def in_the_plane(name: str, steps: int) -> Config:
         "decay": dataclasses.replace(points.decay, horizon=steps),
         "batch_size": points.batch_size * config.discriminator.pack,
         "average_decay": points.average_decay,
-        "generator": points.generator,
+        "generator": dataclasses.replace(points.generator, condition=config.generator.condition),
         "discriminator": dataclasses.replace(
             config.discriminator,
             widths=points.discriminator.widths,
@@ -99,7 +102,7 @@ def in_the_plane(name: str, steps: int) -> Config:
     }
     if config.discriminator.head == "codes":  # which tells the categories it is given
         categories = config.generator.categories
-        changes["generator"] = dataclasses.replace(points.generator, categories=categories)
+        changes["generator"] = dataclasses.replace(changes["generator"], categories=categories)
     for player in ("generator_optimizer", "discriminator_optimizer"):
         optimizer = getattr(config, player)
         if name != "concept" and optimizer.name == "adam":  # whose rate is the lesson
@@ -121,7 +124,8 @@ def members(name: str, dataset: str, steps: int, seeds: int) -> tuple[list[Mixtu
 
         def step(index: jax.Array, state: Any) -> Any:
             batch = mixture.draw(jax.random.fold_in(draws, index), rows)
-            return gan.train_step(state, batch._replace(labels=None))[0]
+            told = batch.labels if recipe(name).classes else None
+            return gan.train_step(state, batch._replace(labels=told))[0]
 
         state = jax.lax.fori_loop(0, steps, step, gan.init(start))
         return gan.sample(state, end, SAMPLES)

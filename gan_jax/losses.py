@@ -138,7 +138,13 @@ found the data.
 non_saturating = AdversarialLoss(
     _cross_entropy_discriminator, _non_saturating_generator, jax.nn.sigmoid
 )
-r"""The same discriminator; the generator minimises :math:`-\log\sigma(f)` (arXiv:1406.2661 §3)."""
+r"""The same discriminator; the generator minimises :math:`-\log\sigma(f)` (arXiv:1406.2661 §3).
+
+As :math:`-\log\sigma(f) = -\log(1 - \sigma(f)) - f`, it descends minimax's divergence negated, and
+:math:`-\mathbb E_q D^*` of a :math:`D^* = \log p/q` that stands still, whose slope in q is that of
+:math:`\mathrm{KL}(q\,|\,p)`: together :math:`\mathrm{KL}(q\,|\,p) - 2\,\mathrm{JSD}(p, q)`
+(arXiv:1701.04862, theorem 2.5).
+"""
 
 least_squares = AdversarialLoss(_least_squares_discriminator, _least_squares_generator, None, 0.5)
 r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
@@ -158,7 +164,10 @@ q\max(0,1+D)`; it leaves :math:`2\int\min(p, q) = 2 - 2\,\mathrm{TV}(p, q)`.
 wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator)
 r"""WGAN (arXiv:1701.07875): critic :math:`f - r`, generator :math:`-f`.
 
-A distance only while the critic is kept Lipschitz: give it a penalty.
+A distance only while the critic is kept Lipschitz: give it a penalty. On a line, by parts,
+:math:`\mathbb E_p D - \mathbb E_q D = \int D'(F_q - F_p)`, F being distribution functions. Slopes
+up to 1 do best by :math:`D' = \mathrm{sign}(F_q - F_p)`, which leaves :math:`-\int|F_p - F_q|`, the
+distance that mass has to be moved, negated.
 """
 
 relativistic = AdversarialLoss(_relativistic_discriminator, _relativistic_generator)
@@ -175,7 +184,10 @@ relativistic_average = AdversarialLoss(
 r"""Relativistic average GAN (arXiv:1807.00734): is a row more real than the others' mean?
 
 Discriminator :math:`\frac12(-\log\sigma(r - \bar f) - \log(1 - \sigma(f - \bar r)))`, bars for
-means over the batch; the generator's is the same with the players' places changed.
+means over the batch; the generator's is the same with the players' places changed. As
+:math:`-\log\sigma(-x) = x - \log\sigma(x)`, it is the discriminator's and :math:`\bar r - \bar f`,
+here as for pairs: the generator descends what the best discriminator leaves, and
+:math:`-\mathbb E_q D^*` of a :math:`D^*` that stands still.
 """
 
 softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator)
@@ -191,7 +203,12 @@ the discriminator's is :math:`\log\mathbb E_m e^D - \mathbb E_p D \ge -\mathrm{K
 boundary_seeking = AdversarialLoss(
     _cross_entropy_discriminator, _boundary_seeking_generator, jax.nn.sigmoid
 )
-r"""Boundary-seeking GAN (arXiv:1702.08431): the generator minimises :math:`\frac12 f^2`."""
+r"""Boundary-seeking GAN (arXiv:1702.08431): the generator minimises :math:`\frac12 f^2`.
+
+With the best discriminator, :math:`f = \log p/q`, it descends :math:`\mathbb E_q\frac12\log^2\frac
+qp - \mathrm{KL}(q\,|\,p)`, whose slope in q is :math:`\frac12\log^2\frac qp - 1`: flat where the
+generator has found the data.
+"""
 
 LOSSES: Mapping[str, AdversarialLoss] = {
     "minimax": minimax,

@@ -1,6 +1,6 @@
 """What each loss is known by, a row for each: a new loss needs no more than a row here."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,3 +41,18 @@ KNOWN = {
     "softmax": Known((7.59991989, 7.48741989), (0.0, 0.0), (0.5, 0.0), (1.0, 1.0)),
     "boundary_seeking": Known((5.83386589, 20.32125), (2 * LOG2, 0.0), (0.5, 0.0), (0.5, 1.0)),
 }
+
+
+def field_of(loss: str, gamma: float = 0.0) -> Any:
+    """The matrix of the field on Dirac-GAN, by a penalty of gamma; see test_dirac.py."""
+    discriminator, generator = KNOWN[loss].slopes
+    return np.array([[0.0, generator], [-discriminator, -gamma]])
+
+
+def ordered(values) -> Any:
+    """The largest real part first, then the largest imaginary one; real parts to a millionth."""
+    return values[np.lexsort((-np.imag(values), -np.round(np.real(values), 6)))]
+
+
+def eigenvalues(matrix) -> Any:
+    return ordered(np.linalg.eigvals(np.asarray(matrix, np.float64)))

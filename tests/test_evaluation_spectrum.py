@@ -65,7 +65,32 @@ def test_leading_eigenvalues_are_those_of_the_whole_matrix(key, monkeypatch):
         game_jacobian(gan.game, state, batch)
 
 
-@pytest.mark.parametrize("steps", [0, 3])
+def test_leading_eigenvalues_of_thousands_of_parameters():
+    """Beyond what is taken apart whole: Dirac-GAN in the plane of 1,500 coordinates, each alike.
+
+    R1 looks at every coordinate of psi: -gamma/2 +- sqrt(gamma^2/4 - f'^2), 1,500 times each.
+    """
+    size, gamma = 1_500, 1.25  # f' = 1/2: -1/4 and -1
+    gan = build(
+        generator=Network(
+            lambda key: jnp.zeros(size),
+            lambda theta, latents, labels, key: jnp.broadcast_to(theta, (len(latents), size)),
+        ),
+        discriminator=Network(
+            lambda key: jnp.zeros(size), lambda psi, samples, labels, key: samples @ psi
+        ),
+        loss=LOSSES["non_saturating"],
+        penalties={"r1": (PENALTIES["r1"], gamma)},
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=1,
+    )
+    batch = Batch(jnp.zeros((4, size)))
+    found: Any = game_spectrum(gan.game, gan.init(jax.random.key(0)), batch, 1)
+    np.testing.assert_allclose(found, [-0.25], atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 6])
 def test_unrolled_gradient_against_differences(steps):
     with jax.enable_x64(True):
         start = jnp.array([0.5, -0.3], jnp.float64)

@@ -62,6 +62,38 @@ def test_critic_of_known_lipschitz_constant(name, slope, key):
     )
 
 
+@pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_one_sided"])
+def test_slope_penalties_on_a_quadratic_critic(name, key):
+    # Of a x^2/2 the slope at a point u of the line from 0 to 1 is a u: (a u - 1)^2 has the mean
+    # a^2/3 - a + 1; the part of it where a u > 1 is (a - 1)^3 / 3a.
+    a, rows = 3.0, 2**20
+
+    def critic(samples, labels):
+        return Judgement(0.5 * a * jnp.square(samples[:, 0]), {})
+
+    real, fake = Batch(jnp.ones((rows, 1))), Batch(jnp.zeros((rows, 1)))
+    expected = {"wgan_gp": a**2 / 3 - a + 1, "wgan_gp_one_sided": (a - 1) ** 3 / (3 * a)}[name]
+    found = PENALTIES[name].value(key, critic, real, fake)
+    assert np.mean(found) == pytest.approx(expected, abs=0.005)  # four standard errors
+    # Where real and generated rows are one there is nothing between: |Ax| of each, exactly.
+    lengths = np.linalg.norm(REAL.samples @ MATRIX, axis=1)
+    exact = PENALTIES[name].value(key, quadratic, REAL, REAL)
+    np.testing.assert_allclose(exact, np.square(lengths - 1), rtol=1e-5)
+
+
+def test_dragan_on_a_quadratic_critic(key):
+    # Rows 0 and 2 have a deviation of 1; the noise is uv/2 of two uniforms, of mean 1/8 and mean
+    # square 1/36. Of x^2/2 the slope is x: (x - 1)^2 at 0 and at 2 comes to 1 -+ 1/4 + 1/36.
+    real = Batch(jnp.tile(jnp.array([[0.0], [2.0]]), (2**19, 1)))
+    found = np.asarray(
+        PENALTIES["dragan"].value(
+            key, lambda x, labels: Judgement(0.5 * jnp.square(x[:, 0]), {}), real, real
+        )
+    )
+    assert found[::2].mean() == pytest.approx(1 - 1 / 4 + 1 / 36, abs=0.002)
+    assert found[1::2].mean() == pytest.approx(1 + 1 / 4 + 1 / 36, abs=0.002)
+
+
 def test_dragan_looks_about_the_real_rows(key):
     # With the gradient x the norm is that of the point looked at: real rows (2, 0) and (0, 2)
     # deviate by 1 over the batch, so each coordinate gains between 0 and 1/2, times a share.
