@@ -274,7 +274,7 @@ _ENTRIES = (
     ),
     (
         _DCGAN,
-        "convolutions, layer normalisation in place of the batch's; slow on CPUs",
+        "convolutions, with layer normalisation in place of the batch's",
         "Radford et al. 2015, arXiv:1511.06434",
     ),
     (

@@ -13,6 +13,7 @@ import flax.linen as nn
 
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError, lookup
+from gan_jax.networks.convolutions import Convolution
 from gan_jax.networks.heads import Output, output_of
 from gan_jax.networks.inputs import (
     beside,
@@ -22,13 +23,11 @@ from gan_jax.networks.inputs import (
     shape_shown,
     with_deviation,
 )
-from gan_jax.networks.layers import ACTIVATIONS, Convolution, Dense, check_layers, normalize
+from gan_jax.networks.layers import ACTIVATIONS, Dense, check_layers, normalize
 from gan_jax.networks.network import Network, from_linen
 from gan_jax.types import Judgement, Labels, Latents, Logits, Samples
 
 __all__ = ["dcgan_discriminator", "dcgan_generator"]
-
-_SIZE = 4  # of kernels
 
 
 class DCGANGenerator(nn.Module):
@@ -40,6 +39,7 @@ class DCGANGenerator(nn.Module):
     initializer: str
     last_activation: str
     sample_shape: tuple[int, ...]
+    precision: str
     classes: int  # told as a one-hot vector; 0 = none
 
     @nn.compact
@@ -50,11 +50,13 @@ class DCGANGenerator(nn.Module):
         small = (-(-height // factor), -(-width // factor), self.widths[0])
         x = labelled(latents, labels, self.classes)
         size = math.prod(small)
-        x = Dense(size, x.shape[-1], self.initializer, "float32", self.normalization)(x)
+        x = Dense(size, x.shape[-1], self.initializer, self.precision, self.normalization)(x)
         x = x.reshape(-1, *small)
         for outputs in (*self.widths[1:], channels):
             x = ACTIVATIONS[self.activation](normalize(self.normalization, x))
-            x = Convolution(outputs, _SIZE, self.initializer, self.normalization, True)(x)
+            x = Convolution(
+                outputs, self.initializer, self.normalization, self.precision, transposed=True
+            )(x)
         return ACTIVATIONS[self.last_activation](x[:, :height, :width])
 
 
@@ -66,6 +68,7 @@ class DCGANDiscriminator(nn.Module):
     normalization: str
     initializer: str
     center: float
+    precision: str
     concatenated: int  # classes told as further channels; 0 = none
     deviation: bool  # whether it sees how much the batch deviates
     output: Output
@@ -79,12 +82,13 @@ class DCGANDiscriminator(nn.Module):
         if self.concatenated:
             x = beside(x, labels, self.concatenated)
         for index, outputs in enumerate(self.widths):
-            x = Convolution(outputs, _SIZE, self.initializer, self.normalization)(x)
+            x = Convolution(outputs, self.initializer, self.normalization, self.precision)(x)
             if index:  # as the paper: not where samples come in
                 x = normalize(self.normalization, x)
             x = ACTIVATIONS[self.activation](x)
         x = x.reshape(x.shape[0], -1)
-        last = Dense(self.output.size, x.shape[-1], self.initializer, "float32", self.normalization)
+        size, inputs = self.output.size, x.shape[-1]
+        last = Dense(size, inputs, self.initializer, self.precision, self.normalization)
         return self.output.read(last(x), labels)
 
 
@@ -92,7 +96,7 @@ def dcgan_generator(config: Config) -> Network:
     """Convolutional generator of images, ``[batch, latents] -> [batch, height, width, channels]``.
 
     Raises:
-        InputError: data that are no images, a precision other than float32, or as for an MLP.
+        InputError: data that are no images, or as for an MLP.
     """
     check_conditions(config)
     generator = config.generator
@@ -106,6 +110,7 @@ def dcgan_generator(config: Config) -> Network:
         generator.initializer,
         generator.last_activation,
         tuple(config.sample_shape),
+        config.precision,
         told,
     )
     return generator_network(module, config)
@@ -115,7 +120,7 @@ def dcgan_discriminator(config: Config) -> Network:
     """Convolutional discriminator of images, ``[batch, height, width, channels] -> [batch]``.
 
     Raises:
-        InputError: data that are no images, a precision other than float32, or as for an MLP.
+        InputError: data that are no images, or as for an MLP.
     """
     check_conditions(config)
     discriminator = config.discriminator
@@ -127,6 +132,7 @@ def dcgan_discriminator(config: Config) -> Network:
         discriminator.normalization,
         discriminator.initializer,
         discriminator.center,
+        config.precision,
         config.classes if condition == "concatenate" else 0,
         discriminator.minibatch_deviation,
         output_of(config),
@@ -140,5 +146,3 @@ def _check(player: str, chosen: GeneratorConfig | DiscriminatorConfig, config: C
         raise InputError(f"{player}.name: 'dcgan' makes images; samples here are points")
     if not chosen.widths:
         raise InputError(f"{player}.widths: 'dcgan' needs one at least")
-    if config.precision != "float32":
-        raise InputError(f"precision: 'dcgan' has float32 alone, not {config.precision}")

@@ -115,39 +115,6 @@ def Dense(width: int, inputs: int, initializer: str, precision: str, normalizati
     )
 
 
-class Convolution(nn.Module):
-    """A square kernel over every other pixel, or, transposed, to twice as many; zeros around."""
-
-    channels: int
-    size: int
-    initializer: str
-    normalization: str
-    transposed: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """``[batch, height, width, inputs] -> [batch, h, w, channels]``."""
-        inputs = x.shape[-1]
-        kernel_init, bias_init = INITIALIZERS[self.initializer](self.size**2 * inputs)
-        shape = (self.size, self.size, inputs, self.channels)
-        kernel = self.param("kernel", kernel_init, shape)
-        bias = self.param("bias", bias_init, (self.channels,))
-        if self.normalization == "spectral":
-            norm = spectral_norm(kernel.reshape(-1, self.channels))  # of the kernel as a matrix
-            kernel = kernel / jnp.maximum(norm, 1e-12)
-        highest = jax.lax.Precision.HIGHEST
-        numbers = ("NHWC", "HWIO", "NHWC")
-        if self.transposed:
-            x = jax.lax.conv_transpose(
-                x, kernel, (2, 2), "SAME", dimension_numbers=numbers, precision=highest
-            )
-        else:
-            x = jax.lax.conv_general_dilated(
-                x, kernel, (2, 2), "SAME", dimension_numbers=numbers, precision=highest
-            )
-        return x + bias[None, None, None]
-
-
 def normalize(name: str, x: jax.Array) -> jax.Array:
     """Layer normalisation over all of a row's features (arXiv:1607.06450), where asked for."""
     return nn.LayerNorm(reduction_axes=range(1, x.ndim))(x) if name == "layer" else x
