@@ -14,6 +14,7 @@ Its field has a matrix F of eigenvalues :math:`\pm i`, a step of plain gradients
 Each is a test, as are those of Dirac-GAN under every loss.
 """
 
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,17 +80,23 @@ def alternating(discriminator_steps: int = 1, generator_steps: int = 1) -> Dynam
     Raises:
         InputError: (when traced) the batch does not divide into ``discriminator_steps`` parts.
     """
-    return _alternating(discriminator_steps, generator_steps, None)
+    return _alternating(discriminator_steps, generator_steps)
 
 
-def unrolled(steps: int, discriminator_steps: int = 1) -> Dynamics:
+def unrolled(
+    steps: jax.typing.ArrayLike, discriminator_steps: int = 1, *, most: int | None = None
+) -> Dynamics:
     """Alternating, but the generator looks ahead: at the discriminator ``steps`` moves later.
 
     Its gradient goes through these moves, which the discriminator itself does not make: so it sees
     that the discriminator will answer a collapse. arXiv:1611.02163. The discriminator's optimiser
     has to be differentiable: optax's Adam is with an ``eps_root`` above 0.
+
+    ``steps`` can be a traced integer, so that a population looks ahead by several of them at once,
+    if ``most`` says how far: so many moves are made, and those beyond ``steps`` undone.
     """
-    return _alternating(discriminator_steps, 1, steps)
+    reach = operator.index(steps) if most is None else most  # pyright: ignore[reportArgumentType]
+    return _alternating(discriminator_steps, 1, (steps, reach))
 
 
 def simultaneous() -> Dynamics:
@@ -163,7 +170,11 @@ def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Rep
     return Gradients(at_generator, at_discriminator), report
 
 
-def _alternating(discriminator_steps: int, generator_steps: int, ahead: int | None) -> Dynamics:
+def _alternating(
+    discriminator_steps: int,
+    generator_steps: int,
+    ahead: tuple[jax.typing.ArrayLike, int] | None = None,
+) -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def move_discriminator(player: Player, round: Round):
             gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
@@ -197,7 +208,7 @@ def _alternating(discriminator_steps: int, generator_steps: int, ahead: int | No
             if ahead is None:
                 gradient = _answer(game, discriminator.params, round, pullback, report)
             else:
-                gradient = _answer_ahead(discriminator, round, mine[-1], state, report)
+                gradient = _answer_ahead(*ahead, discriminator, round, mine[-1], state, report)
             generator = _update(optimizers.generator, state.generator, gradient)
 
             def further_move(player: Player, key: Key):
@@ -210,16 +221,26 @@ def _alternating(discriminator_steps: int, generator_steps: int, ahead: int | No
             return Moves(generator, discriminator, _metrics(report))
 
         def _answer_ahead(
-            discriminator: Player, round: Round, keys: Key, state: GANState, report: Report
+            steps: jax.typing.ArrayLike,
+            most: int,
+            discriminator: Player,
+            round: Round,
+            keys: Key,
+            state: GANState,
+            report: Report,
         ) -> Params:
             def objective(params: Params):
                 samples = game.generate(params, round.latents, round.real.labels, keys[1])
                 seen = round._replace(fake=round.fake._replace(samples=samples))
-                later, _ = jax.lax.scan(
-                    lambda player, _: (move_discriminator(player, seen)[0], None),
-                    discriminator,
-                    length=ahead,
-                )
+
+                def move(player: Player, index: jax.Array):
+                    moved, _ = move_discriminator(player, seen)
+                    made = index < steps
+                    return jax.tree.map(
+                        lambda new, old: jnp.where(made, new, old), moved, player
+                    ), None
+
+                later, _ = jax.lax.scan(move, discriminator, jnp.arange(most))
                 return game.generator_loss(later.params, seen)
 
             (loss, extra), gradient = jax.value_and_grad(objective, has_aux=True)(

@@ -15,7 +15,7 @@ from conftest import tiny_config, tiny_gan
 from jax.flatten_util import ravel_pytree
 
 from gan_jax.config import DynamicsConfig
-from gan_jax.dynamics import gradients, unrolled
+from gan_jax.dynamics import alternating, gradients, unrolled
 from gan_jax.errors import InputError
 from gan_jax.evaluation.spectrum import game_jacobian, game_spectrum
 from gan_jax.game import Round
@@ -90,15 +90,15 @@ def test_leading_eigenvalues_of_thousands_of_parameters():
     np.testing.assert_allclose(found, [-0.25], atol=1e-3)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 6])
-def test_unrolled_gradient_against_differences(steps):
+def test_unrolled_gradients_against_differences():
+    """So many moves as an array: none, one, three and six of them are one program."""
     with jax.enable_x64(True):
         start = jnp.array([0.5, -0.3], jnp.float64)
 
-        def gan_at(generator):
+        def gan_by(dynamics):
             return build(
                 generator=Network(
-                    lambda key: generator, lambda p, z, labels, key: jnp.tanh(z) * p[None]
+                    lambda key: start, lambda p, z, labels, key: jnp.tanh(z) * p[None]
                 ),
                 discriminator=Network(
                     lambda key: jnp.array([0.4, 0.2], jnp.float64),
@@ -109,32 +109,42 @@ def test_unrolled_gradient_against_differences(steps):
                 generator_optimizer=optax.sgd(1.0),
                 discriminator_optimizer=optax.sgd(0.7),
                 draw_latents=lambda key, n: jax.random.normal(key, (n, 2), jnp.float64),
-                dynamics=unrolled(steps),
+                dynamics=dynamics,
             )
 
         batch = Batch(jnp.linspace(-1, 2, 12, dtype=jnp.float64).reshape(6, 2))
-        gan = gan_at(start)
-        state = gan.init(jax.random.key(0))
-        after, metrics = gan.train_step(state, batch)
-        gradient = start - after.generator.params  # the rate is 1
+        plain = gan_by(alternating())
+        state = plain.init(jax.random.key(0))
+        counts = [0, 1, 3, 6]
+        after, metrics = jax.jit(
+            jax.vmap(lambda steps: gan_by(unrolled(steps, most=6)).train_step(state, batch))
+        )(jnp.array(counts))
+        for index, dynamics in ((0, alternating()), (2, unrolled(3))):
+            alone, _ = gan_by(dynamics).train_step(state, batch)
+            np.testing.assert_allclose(
+                after.generator.params[index], alone.generator.params, rtol=1e-12
+            )
 
-        def outcome(generator):
+        def outcome(generator, steps):
             """The discriminator's move stays where it is; what it would do next does not."""
-            game = gan.game
+            game = plain.game
             keys = jax.random.split(jax.random.fold_in(state.key, 0), (1, 3))[0]
             latents = game.draw_latents(keys[0], 6)
             fake = Batch(game.generate(generator, latents, None, keys[1]))
             round = Round(batch, fake, latents, keys[2], state.step, state.hyperparameters)
-            later = after.discriminator.params
+            later = after.discriminator.params[0]
             for _ in range(steps):
                 later -= 0.7 * jax.grad(lambda p: game.discriminator_loss(p, round)[0])(later)
             return game.generator_loss(later, round)[0]
 
-        np.testing.assert_allclose(metrics.generator_loss, outcome(start), rtol=1e-9)
-        for index in range(2):
-            nudge = 1e-5 * jnp.eye(2)[index]
-            difference = (outcome(start + nudge) - outcome(start - nudge)) / 2e-5
-            np.testing.assert_allclose(gradient[index], difference, rtol=1e-5)
+        for steps, ends, lost in zip(
+            counts, after.generator.params, metrics.generator_loss, strict=True
+        ):
+            np.testing.assert_allclose(lost, outcome(start, steps), rtol=1e-9)
+            for index, nudge in enumerate(1e-5 * jnp.eye(2)):
+                higher, lower = (outcome(start + sign * nudge, steps) for sign in (1, -1))
+                gradient = (start - ends)[index]  # the rate is 1
+                np.testing.assert_allclose(gradient, (higher - lower) / 2e-5, rtol=1e-5)
 
 
 def test_unrolled_by_nothing_is_alternating_and_adam_survives_dead_units(key):
