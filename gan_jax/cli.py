@@ -95,22 +95,31 @@ def _resume(arguments: Sequence[str]) -> int:
 def _sample(arguments: Sequence[str]) -> int:
     flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
     run_dir, output = _run_dir(flags.run), flags.output.expanduser()
-    if flags.label is not None and flags.labels is not None:
-        raise InputError("--label: cannot be given together with --labels")
-    asked = None if flags.label is None else [flags.label]
-    if flags.labels is not None:
-        asked = integers("labels", flags.labels)
+    labels = _asked("label", "labels", flags.label, flags.labels)
+    categories = _asked("category", "categories", flags.category, flags.categories)
     environment.prepare()
 
+    from gan_jax import sampling
     from gan_jax.runs import Run
-    from gan_jax.sampling import check_output, labels_in_turn, sample_run, write_samples
 
-    check_output(output, flags.count)
-    labels = labels_in_turn(Run.open(run_dir).read_config(), flags.count, asked)
-    samples = sample_run(run_dir, flags.count, flags.seed, labels=labels, best=flags.best)
-    write_samples(samples, output, labels)
+    sampling.check_output(output, flags.count)
+    config = Run.open(run_dir).read_config()
+    asked = {
+        "labels": sampling.labels_in_turn(config, flags.count, labels),
+        "categories": sampling.categories_in_turn(config, flags.count, categories),
+    }
+    samples = sampling.sample_run(run_dir, flags.count, flags.seed, **asked, best=flags.best)
+    sampling.write_samples(samples, output, **asked)
     print(f"{flags.count:,} samples in {output}")
     return 0
+
+
+def _asked(one: str, several: str, first: int | None, all: str | None) -> list[int] | None:
+    if first is not None and all is not None:
+        raise InputError(f"--{one}: cannot be given together with --{several}")
+    if all is not None:
+        return integers(several, all)
+    return None if first is None else [first]
 
 
 def _evaluate(arguments: Sequence[str]) -> int:

@@ -70,6 +70,10 @@ class SampleFlags:
     """Of this class only; the run's generator has to be conditional."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None
     """Of these classes, one after the other; by default all, where it is conditional."""
+    category: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Of this category of its latents only, as `infogan` and `gan` have them."""
+    categories: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None
+    """Of these, one after the other; by default each sample is of any."""
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """From the best checkpoint by the run's evaluations, in place of the newest."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "make_game",
     "normal_latents",
     "packed",
+    "with_category",
 ]
 
 Report = dict[str, Any]  # fields of Metrics that an objective can tell
@@ -80,6 +81,11 @@ def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latent
         return jnp.concatenate([normals, LOUD * chosen], axis=1)
 
     return draw
+
+
+def with_category(latents: Latents, chosen: jax.Array) -> Latents:
+    """Clustered latents with another category: ``chosen`` is one-hot, ``[count, categories]``."""
+    return jnp.concatenate([latents[:, : -chosen.shape[1]], LOUD * chosen], axis=1)
 
 
 def make_game(

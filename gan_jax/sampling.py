@@ -9,39 +9,65 @@ import numpy as np
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError
+from gan_jax.game import with_category
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
-from gan_jax.runs import load
+from gan_jax.runs import Run, load
 from gan_jax.state import GANState
+from gan_jax.types import Key
 
-__all__ = ["by_class", "check_output", "labels_in_turn", "sample_run", "sampler", "write_samples"]
+__all__ = [
+    "by_class",
+    "categories_in_turn",
+    "check_output",
+    "labels_in_turn",
+    "sample_run",
+    "sampler",
+    "write_samples",
+]
 
 _BLOCK = 1_000  # rows drawn at a time
 _SUFFIXES = (".npz", ".png")
 _MOST_DRAWN = 10_000  # on one picture
 
 
-def sampler(gan: GAN) -> Callable[..., np.ndarray]:
-    """``(state, count, seed=0, labels=None) -> samples`` of the averaged generator.
+def sampler(gan: GAN, kinds: int = 0) -> Callable[..., np.ndarray]:
+    """``(state, count, seed=0, labels=None, categories=None) -> samples``, of the average.
 
     The first n samples under a seed (and the same labels) are the same, however many are asked for.
     Images come as ``[count, height, width, channels]`` uint8, others as ``[count, features]``
-    float32. Labels, ``[count]``, are what a conditional generator is asked for; given none, it
-    draws them.
+    float32. Labels, ``[count]``, are what a conditional generator is asked for; categories,
+    ``[count]``, are of the ``kinds`` that its latents hold. Given none, it draws them.
     """
-    draw = jax.jit(lambda state, key, labels: gan.sample(state, key, _BLOCK, labels))
+
+    def generate(state: GANState, key: Key, labels: Any, categories: Any) -> jax.Array:
+        if categories is None:
+            return gan.sample(state, key, _BLOCK, labels)
+        latent_key, network_key = jax.random.split(key)  # as gan.sample does
+        latents = gan.game.draw_latents(latent_key, _BLOCK)
+        latents = with_category(latents, jax.nn.one_hot(categories, kinds))
+        return gan.game.generate(state.average, latents, labels, network_key)
+
+    draw = jax.jit(generate)
 
     def sample(
-        state: GANState, count: int, seed: int = 0, labels: np.ndarray | None = None
+        state: GANState,
+        count: int,
+        seed: int = 0,
+        labels: np.ndarray | None = None,
+        categories: np.ndarray | None = None,
     ) -> np.ndarray:
         key = jax.random.key(seed)
 
         def block(number: int) -> np.ndarray:
-            asked = None
-            if labels is not None:
-                asked = labels[number * _BLOCK : (number + 1) * _BLOCK].astype(np.int32)
-                asked = np.pad(asked, (0, _BLOCK - len(asked)))
-            samples = np.asarray(draw(state, jax.random.fold_in(key, number), asked))
+            def part(asked: np.ndarray | None) -> np.ndarray | None:
+                if asked is None:
+                    return None
+                asked = asked[number * _BLOCK : (number + 1) * _BLOCK].astype(np.int32)
+                return np.pad(asked, (0, _BLOCK - len(asked)))
+
+            key_here = jax.random.fold_in(key, number)
+            samples = np.asarray(draw(state, key_here, part(labels), part(categories)))
             return to_uint8(samples) if samples.ndim == 4 else samples
 
         return np.concatenate([block(number) for number in range(-(-count // _BLOCK))])[:count]
@@ -71,13 +97,31 @@ def labels_in_turn(
                 "labels: this generator is not conditional; train one with --recipe cgan"
             )
         return None
-    for label in asked or ():
-        if not 0 <= label < config.classes:
-            raise InputError(
-                f"labels: {label} is out of range; 0 to {config.classes - 1} is allowed"
-            )
-    labels = np.asarray(asked or range(config.classes), np.int32)
-    return labels[np.arange(count) * len(labels) // count]
+    return _in_turn("labels", asked or range(config.classes), config.classes, count)
+
+
+def categories_in_turn(
+    config: Config, count: int, asked: Sequence[int] | None = None
+) -> np.ndarray | None:
+    """Which categories of the latents to choose, in turn as `labels_in_turn` does; None if any.
+
+    Raises:
+        InputError: categories for a generator that has none, or one that is none of them.
+    """
+    if not asked:
+        return None
+    if not config.generator.categories:
+        raise InputError(
+            "categories: this generator's latents hold none; train one with --recipe infogan"
+        )
+    return _in_turn("categories", asked, config.generator.categories, count)
+
+
+def _in_turn(field: str, asked: Sequence[int], kinds: int, count: int) -> np.ndarray:
+    for one in asked:
+        if not 0 <= one < kinds:
+            raise InputError(f"{field}: {one} is out of range; 0 to {kinds - 1} is allowed")
+    return np.asarray(asked, np.int32)[np.arange(count) * len(asked) // count]
 
 
 def sample_run(
@@ -86,6 +130,7 @@ def sample_run(
     seed: int = 0,
     *,
     labels: np.ndarray | None = None,
+    categories: np.ndarray | None = None,
     best: bool = False,
 ) -> np.ndarray:
     """Samples of a run's averaged generator.
@@ -95,6 +140,7 @@ def sample_run(
         count: how many.
         seed: the same seed draws the same samples.
         labels: what to ask a conditional generator for, ``[count]``; see `labels_in_turn`.
+        categories: which category of its latents to choose, ``[count]``; see `categories_in_turn`.
         best: of the best checkpoint by evaluations, in place of the newest.
 
     Returns:
@@ -108,15 +154,21 @@ def sample_run(
     if not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed} is out of range; 0 to {2**32 - 1} is allowed")
     gan, state = load(path, best=best)
-    return sampler(gan)(state, count, seed, labels)
+    kinds = Run.open(path).read_config().generator.categories
+    return sampler(gan, kinds)(state, count, seed, labels, categories)
 
 
-def write_samples(samples: np.ndarray, path: Path, labels: np.ndarray | None = None) -> None:
+def write_samples(
+    samples: np.ndarray,
+    path: Path,
+    labels: np.ndarray | None = None,
+    categories: np.ndarray | None = None,
+) -> None:
     """Write a picture (``.png``) or the numbers (``.npz``).
 
     An ``.npz`` holds ``images``, uint8, ``[n, height, width]`` where there is one channel; or
-    ``samples``, float32, for data that are no images; and ``labels``, where each was asked to be
-    of a class. A picture of several classes has a row for each, dark where others have more.
+    ``samples``, float32, for data that are no images; and ``labels`` or ``categories``, where each
+    was asked to be of one. A picture of several has a row for each, dark where others have more.
 
     Raises:
         InputError: the folder cannot be written.
@@ -124,14 +176,14 @@ def write_samples(samples: np.ndarray, path: Path, labels: np.ndarray | None = N
     try:
         with open(path, "wb") as file:
             if path.suffix.lower() == ".png":
-                rows, columns = by_class(samples, labels)
+                rows, columns = by_class(samples, categories if labels is None else labels)
                 draw_samples(rows, columns=columns).save(file, format="PNG")
             else:
                 arrays: dict[str, Any] = {"samples": samples}
                 if samples.ndim == 4:
                     arrays = {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
-                if labels is not None:
-                    arrays["labels"] = labels
+                asked = {"labels": labels, "categories": categories}
+                arrays |= {name: of for name, of in asked.items() if of is not None}
                 np.savez_compressed(file, **arrays)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error

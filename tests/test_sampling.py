@@ -11,10 +11,19 @@ from rich.console import Console
 from gan_jax.cli import main
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
+from gan_jax.gan import from_config
 from gan_jax.judges import labels_to_ask
 from gan_jax.report import draw_images, to_uint8
 from gan_jax.runs import Run, load
-from gan_jax.sampling import by_class, labels_in_turn, sample_run, sampler, write_samples
+from gan_jax.sampling import (
+    _BLOCK,
+    by_class,
+    categories_in_turn,
+    labels_in_turn,
+    sample_run,
+    sampler,
+    write_samples,
+)
 from gan_jax.train import _PICTURE_FOLD, train
 
 CONDITIONAL = Config(
@@ -71,6 +80,26 @@ def test_labels_decide_each_row(run, monkeypatch):
     np.testing.assert_array_equal(sampler(gan)(state, 6, labels=labels[:6]), whole[:6])
 
 
+def test_categories_decide_each_row():
+    generator = GeneratorConfig(latent_size=4, categories=3, widths=(8,))
+    config = Config(generator=generator, discriminator=DiscriminatorConfig(widths=(8,)))
+    gan = from_config(config)
+    state, sample = gan.init(jax.random.key(2)), sampler(gan, 3)
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[0]
+    drawn = np.asarray(gan.game.draw_latents(key, _BLOCK)[:20, -3:].argmax(axis=1))
+    whole = sample(state, 20)
+    np.testing.assert_array_equal(sample(state, 20, categories=drawn), whole)
+    other = drawn.copy()
+    other[5] = (other[5] + 1) % 3
+    changed = (sample(state, 20, categories=other) != whole).any(axis=(1, 2, 3))
+    assert np.flatnonzero(changed).tolist() == [5]
+    asked = categories_in_turn(config, 4, [2, 0])
+    assert asked is not None and asked.tolist() == [2, 2, 0, 0]
+    assert categories_in_turn(config, 4) is None
+    with pytest.raises(InputError, match="categories: 3 is out of range; 0 to 2 is allowed"):
+        categories_in_turn(config, 4, [3])
+
+
 def test_a_row_of_a_grid_is_of_one_class():
     """In the order the classes were asked for; what a class lacks is dark."""
     samples = np.arange(1, 7, dtype=np.uint8).reshape(6, 1, 1, 1)
@@ -83,6 +112,9 @@ def test_written_with_their_labels(run, tmp_path):
     write_samples(samples, tmp_path / "s.npz", np.array([0, 0, 1, 1, 2, 2]))
     with np.load(tmp_path / "s.npz") as file:
         assert file["labels"].tolist() == [0, 0, 1, 1, 2, 2] and file["images"].shape == (6, 4, 5)
+    write_samples(samples, tmp_path / "s.npz", categories=np.array([4, 4, 4, 1, 1, 1]))
+    with np.load(tmp_path / "s.npz") as file:
+        assert file["categories"].tolist() == [4, 4, 4, 1, 1, 1] and "labels" not in file
     for labels, rows, columns in (
         ([0, 0, 1, 1, 2, 2], 3, 2),
         ([0, 0, 0, 1, 1, 2], 3, 3),
@@ -110,6 +142,8 @@ def test_command(run, tmp_path, capsys):
         (["--label", "10"], "labels: 10 is out of range; 0 to 9 is allowed"),
         (["--labels", "0,x"], "--labels: '0,x' is not a list of integers such as 0,1,2"),
         (["--labels", "1", "--label", "1"], "--label: cannot be given together with --labels"),
+        (["--category", "1"], "categories: this generator's latents hold none"),
+        (["--category", "1", "--categories", "1"], "--category: cannot be given together with"),
     ):
         arguments = ["sample", str(run.path), "--count", "3", "--output", str(tmp_path / "n.npz")]
         assert main([*arguments, *flags]) == 2
