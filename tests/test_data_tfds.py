@@ -4,7 +4,6 @@ import functools
 import gzip
 import http.server
 import json
-import os
 import re
 import shutil
 import socket
@@ -324,6 +323,25 @@ def test_wrong_files_by_hand(tmp_path: Path) -> None:
     assert "wrong checksum" in message
 
 
+def assert_second_start_is_light(name: str, root: Path, prepared: Dataset) -> None:
+    """A process that finds the set decoded imports neither what reads it nor jax."""
+    program = (
+        "import sys; from gan_jax.data import load\n"
+        f"dataset = load({name!r}, data_dir={str(root)!r})\n"
+        "loaded = {'tensorflow_datasets', 'PIL', 'sklearn', 'jax'} & set(sys.modules)\n"
+        "sys.stdout.write(f'{dataset.fingerprint} {sorted(loaded)}')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"[0-9a-f]{64} \[\]", result.stdout)
+    assert result.stdout.split()[0] == prepared.fingerprint
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         del format, args
@@ -354,6 +372,7 @@ def test_download_without_tensorflow(
     for found, count in ((dataset.train, 9), (dataset.test, 4)):
         assert rows(found) == sorted((grey[row].tobytes(), row) for row in range(count))
     assert (dataset.sample_shape, dataset.classes) == ((28, 28, 1), 10)
+    assert_second_start_is_light("kmnist", tmp_path / "root", dataset)
 
 
 def test_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,48 +405,19 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     released.set()
 
 
-@pytest.fixture(scope="module")
-def mnist(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
-    """MNIST prepared from its four files as a user without TensorFlow and network would."""
-    if not (SHARED / "mnist").is_dir():
-        pytest.skip(f"{SHARED / 'mnist'} is absent")
-    root = tmp_path_factory.mktemp("tfds")
-    (root / "downloads" / "manual").mkdir(parents=True)
-    (root / "downloads" / "manual" / "mnist").symlink_to(SHARED / "mnist")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAN_JAX_CACHE", str(root / "cache"))
-        patch.setattr(preparing, "reachable", must_not_run)
-        return root, load("mnist", data_dir=str(root))
-
-
-def test_mnist_prepared_is_mnist(mnist: tuple[Path, Dataset]) -> None:
-    root, prepared = mnist
+@pytest.mark.long
+@pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason=f"{SHARED / 'mnist'} is absent")
+def test_mnist_prepared_is_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its four files, as a user without TensorFlow and network would."""
+    (tmp_path / "downloads" / "manual").mkdir(parents=True)
+    (tmp_path / "downloads" / "manual" / "mnist").symlink_to(SHARED / "mnist")
+    monkeypatch.setattr(preparing, "reachable", must_not_run)
+    prepared = load("mnist", data_dir=str(tmp_path))
     original = load(str(SHARED / "mnist"))
     assert rows(prepared.train) == rows(original.train)
     assert rows(prepared.test) == rows(original.test)
     assert (prepared.classes, prepared.note) == (10, "")
     # What was written is what tensorflow-datasets' own reader finds.
-    theirs: Any = tfds.data_source("mnist", split="test", data_dir=root, download=False)
+    theirs: Any = tfds.data_source("mnist", split="test", data_dir=tmp_path, download=False)
     assert isinstance(prepared.test.labels, np.ndarray)
     assert [theirs[row]["label"] for row in range(9)] == prepared.test.labels[:9].tolist()
-
-
-def test_second_start_imports_no_tensorflow_datasets(mnist: tuple[Path, Dataset]) -> None:
-    root, prepared = mnist
-    program = (
-        "import sys; from gan_jax.data import load\n"
-        f"dataset = load('mnist', data_dir={str(root)!r})\n"
-        "loaded = {'tensorflow_datasets', 'PIL', 'sklearn', 'jax'} & set(sys.modules)\n"
-        "sys.stdout.write(f'{dataset.fingerprint} {sorted(loaded)}')"
-    )
-    environment = {**os.environ, "GAN_JAX_CACHE": str(root / "cache")}
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        cwd=Path(__file__).resolve().parents[1],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert re.fullmatch(r"[0-9a-f]{64} \[\]", result.stdout)
-    assert result.stdout.split()[0] == prepared.fingerprint

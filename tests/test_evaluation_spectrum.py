@@ -34,10 +34,11 @@ def test_jacobian_of_networks_against_differences(normalization, key):
     changes = {"activation": "tanh", "normalization": normalization}
     smooth = {name: dataclasses.replace(x, **changes) for name, x in smooth.items()}
     gan = tiny_gan(penalties={"r1": 1.0}, **smooth)
-    state, batch = gan.init(key), Batch(jax.random.normal(key, (8, 2)))
+    state, batch = jax.jit(gan.init)(key), Batch(jax.random.normal(key, (8, 2)))
     matrix = game_jacobian(gan.game, state, batch)
     flat, unravel = ravel_pytree((state.generator.params, state.discriminator.params))
 
+    @jax.jit
     def field(params):
         found, _ = gradients(gan.game, at_params(state, *unravel(params)), batch)
         return -ravel_pytree(tuple(found))[0]
