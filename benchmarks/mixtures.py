@@ -1,6 +1,7 @@
 """Mixtures in the plane by every objective: modes found, how well, and how evenly.
 
-``ring`` and ``grid`` by PacGAN's protocol (arXiv:1712.04086): its data, 2,500 samples, those within
+``ring`` and ``grid`` by PacGAN's protocol (arXiv:1712.04086): its mixtures, though drawn afresh at
+every step and not 100,000 rows of them; 2,500 samples, those within
 three standard deviations of a centre are of high quality, a mode is found where there is one of
 them. Network and budget are ours: every row is the game of a recipe (its loss, penalties, terms,
 dynamics, steps of the discriminator) by the networks, latents, batch and rates of `points`. The

@@ -114,12 +114,13 @@ def _sample(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _asked(one: str, several: str, first: int | None, all: str | None) -> list[int] | None:
-    if first is not None and all is not None:
+def _asked(one: str, several: str, number: int | None, numbers: str | None) -> list[int] | None:
+    """What two flags ask for, ``--one N`` or ``--several N,N,...``, if either is given."""
+    if number is not None and numbers is not None:
         raise InputError(f"--{one}: cannot be given together with --{several}")
-    if all is not None:
-        return integers(several, all)
-    return None if first is None else [first]
+    if numbers is not None:
+        return integers(several, numbers)
+    return None if number is None else [number]
 
 
 def _evaluate(arguments: Sequence[str]) -> int:

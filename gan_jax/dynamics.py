@@ -4,7 +4,7 @@ How each fares can be seen on the bilinear game :math:`\min_\theta \max_\psi \th
 Its field has a matrix F of eigenvalues :math:`\pm i`, a step of plain gradients these, by size:
 
 - simultaneous, :math:`1 + hF`: :math:`|1 + ih| = \sqrt{1 + h^2}`, away from the equilibrium;
-- alternating, of determinant 1 and trace :math:`2 - h^2`: exactly 1, round and round;
+- alternating, of determinant 1 and trace :math:`2 - h^2`: exactly 1 for h < 2, round and round;
 - extragradient, :math:`1 + hF(1 + hF)`: :math:`|1 - h^2 + ih| = \sqrt{1 - h^2 + h^4}`, below 1 for
   h < 1;
 - consensus of weight g, :math:`1 + h(F - gF^\top F)`: :math:`|1 - hg + ih|`;
@@ -94,8 +94,13 @@ def unrolled(
 
     ``steps`` can be a traced integer, so that a population looks ahead by several of them at once,
     if ``most`` says how far: so many moves are made, and those beyond ``steps`` undone.
+
+    Raises:
+        InputError: more steps than ``most``, where they are known.
     """
     reach = operator.index(steps) if most is None else most  # pyright: ignore[reportArgumentType]
+    if isinstance(steps, int) and steps > reach:
+        raise InputError(f"steps: {steps} is out of range; at most {reach} is allowed")
     return _alternating(discriminator_steps, 1, (steps, reach))
 
 

@@ -1,4 +1,4 @@
-"""The game itself: what is generated, and what each player's objective is.
+"""The game itself: what is generated, what the discriminator is shown, and both objectives.
 
 No optimiser and no order of moves: `dynamics` decides who moves when. Both objectives are means
 over the batch of per-example losses, the discriminator's plus its weighted penalties.
@@ -226,7 +226,7 @@ def _report_logits(loss: AdversarialLoss, real_logits: Logits, fake_logits: Logi
     if loss.probability is not None:
         real_probability = jnp.mean(loss.probability(real_logits))
         fake_probability = jnp.mean(loss.probability(fake_logits))
-        # The two losses that define D(x) share this discriminator: log D(x) + log(1 - D(G(z))).
+        # All losses that define D(x) share this discriminator: log D(x) + log(1 - D(G(z))).
         value = -jnp.mean(minimax.discriminator(real_logits, fake_logits))
     return {
         "real_logits": jnp.mean(real_logits),

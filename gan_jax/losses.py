@@ -151,14 +151,17 @@ r"""LSGAN (arXiv:1611.04076), targets 1 and 0.
 
 Discriminator :math:`\frac12(r-1)^2 + \frac12 f^2`, generator :math:`\frac12(f-1)^2`. The best
 discriminator, where :math:`p(D-1) + qD = 0`, is :math:`p/(p+q)`; it leaves :math:`\frac12\int
-\frac{pq}{p+q} = \frac14(1 - \chi^2(q\,|\,m))`, with :math:`m = (p+q)/2`.
+\frac{pq}{p+q} = \frac14(1 - \chi^2(q\,|\,m))`, with :math:`m = (p+q)/2`. The generator then moves
+along :math:`\frac12(D^* - 1)^2 = \frac12(\frac q{p+q})^2`, which is the slope in q of
+:math:`\mathrm{KL}(p\,|\,m) - \frac14\chi^2(p\,|\,m)`.
 """
 
 hinge = AdversarialLoss(_hinge_discriminator, _linear_generator)
 r"""Geometric GAN (arXiv:1705.02894): :math:`\max(0,1-r) + \max(0,1+f)`; generator :math:`-f`.
 
 The best discriminator is :math:`\mathrm{sign}(p - q)`, one of the corners of :math:`p\max(0,1-D) +
-q\max(0,1+D)`; it leaves :math:`2\int\min(p, q) = 2 - 2\,\mathrm{TV}(p, q)`.
+q\max(0,1+D)`; it leaves :math:`2\int\min(p, q) = 2 - 2\,\mathrm{TV}(p, q)`, and the generator moves
+along :math:`-D^* = \mathrm{sign}(q - p)`, the slope in q of :math:`\int|p - q|`.
 """
 
 wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator)
@@ -175,7 +178,10 @@ r"""Relativistic pairing GAN (arXiv:1807.00734, arXiv:2501.05441): which of the 
 
 Discriminator :math:`-\log\sigma(r-f)`, generator :math:`-\log\sigma(f-r)`. It leaves :math:`\log 2`
 where real and generated samples are alike, and less otherwise: a divergence (arXiv:1901.02474),
-though of more than two kinds of samples none in closed form.
+though of more than two kinds of samples none in closed form. As
+:math:`-\log\sigma(-x) = x - \log\sigma(x)`, the generator's is the discriminator's plus
+:math:`r - f`: it descends that divergence and :math:`-\mathbb E_q D^*` of a :math:`D^*` that stands
+still.
 """
 
 relativistic_average = AdversarialLoss(
@@ -184,10 +190,8 @@ relativistic_average = AdversarialLoss(
 r"""Relativistic average GAN (arXiv:1807.00734): is a row more real than the others' mean?
 
 Discriminator :math:`\frac12(-\log\sigma(r - \bar f) - \log(1 - \sigma(f - \bar r)))`, bars for
-means over the batch; the generator's is the same with the players' places changed. As
-:math:`-\log\sigma(-x) = x - \log\sigma(x)`, it is the discriminator's and :math:`\bar r - \bar f`,
-here as for pairs: the generator descends what the best discriminator leaves, and
-:math:`-\mathbb E_q D^*` of a :math:`D^*` that stands still.
+means over the batch; the generator's is the same with the players' places changed. In
+the mean over a batch it is the discriminator's plus :math:`\bar r - \bar f`, as for pairs.
 """
 
 softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator)
@@ -197,7 +201,8 @@ With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\l
 spreads all probability over the real rows, the generator :math:`\log Z - \frac12(r + f)`, which
 spreads it over all. The paper's Z is a sum; the mean only adds a constant. With :math:`m = (p+q)/2`
 the discriminator's is :math:`\log\mathbb E_m e^D - \mathbb E_p D \ge -\mathrm{KL}(p\,|\,m)`
-(Donsker and Varadhan), equal at :math:`D = \log p/m`.
+(Donsker and Varadhan), equal at :math:`D = \log p/m`; the generator's then has in q the slope of
+:math:`\mathrm{KL}(m\,|\,p) - \mathrm{KL}(p\,|\,m)`.
 """
 
 boundary_seeking = AdversarialLoss(
@@ -206,8 +211,8 @@ boundary_seeking = AdversarialLoss(
 r"""Boundary-seeking GAN (arXiv:1702.08431): the generator minimises :math:`\frac12 f^2`.
 
 With the best discriminator, :math:`f = \log p/q`, it descends :math:`\mathbb E_q\frac12\log^2\frac
-qp - \mathrm{KL}(q\,|\,p)`, whose slope in q is :math:`\frac12\log^2\frac qp - 1`: flat where the
-generator has found the data.
+qp - \mathrm{KL}(q\,|\,p)`, whose slope in q is :math:`\frac12\log^2\frac qp - 1`. That is no
+divergence: it is stationary where the generator has found the data, but not least.
 """
 
 LOSSES: Mapping[str, AdversarialLoss] = {

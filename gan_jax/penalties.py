@@ -5,13 +5,16 @@ its mean, where ``gamma`` is the coefficient as the paper writes it. Gradients a
 critic's *sum* over the batch, so that a critic which looks at several rows at once is allowed.
 
 On Dirac-GAN (arXiv:1801.04406), data at 0, samples at :math:`\theta`, :math:`D(x) = \psi x`, every
-gradient is :math:`\psi`. R1 and R2 add :math:`-\gamma\psi` to the field, whose matrix is then
-:math:`\begin{pmatrix}0 & f' \\ -f' & -\gamma\end{pmatrix}` where the players rest, f' being the
-loss's slope there: eigenvalues :math:`-\frac\gamma2 \pm \sqrt{\frac{\gamma^2}4 - f'^2}` (the
-printed equation of arXiv:2501.05441 lacks the square). So they come to rest, as they do not without
-(:math:`\pm i f'`). WGAN-GP and DRAGAN add :math:`2\gamma(1 - |\psi|)\,\mathrm{sign}\,\psi`: they
-push :math:`\psi` away from 0, and nowhere do both players rest. The one-sided penalty adds nothing
-below a slope of 1, and the players circle.
+gradient is :math:`\psi`. R1 and R2 add :math:`-\gamma\psi` to the field of :math:`(\theta, \psi)`,
+whose matrix is then :math:`\begin{pmatrix}0 & f' \\ -f' & -\gamma\end{pmatrix}` where the players
+rest, f' being the loss's slope there: eigenvalues :math:`-\frac\gamma2 \pm \sqrt{\frac{\gamma^2}4 -
+f'^2}` (the printed equation of arXiv:2501.05441 lacks the square). So they come to rest, as they do
+not without (:math:`\pm i f'`).
+
+WGAN-GP and DRAGAN add :math:`2\gamma(1 - |\psi|)\,\mathrm{sign}\,\psi`: they push :math:`\psi` from
+0, where the field jumps, to 1 or -1, where it has the slope of an R1 of :math:`2\gamma` and the
+generator is driven on: it does not rest at the data, unless its loss has no slope there. The
+one-sided penalty adds nothing below a slope of 1, and the players circle.
 """
 
 from collections.abc import Callable, Mapping

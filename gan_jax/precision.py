@@ -1,4 +1,4 @@
-"""How dense layers multiply matrices: in float32, tf32 or bfloat16. All else stays float32.
+"""How layers multiply matrices: in float32, tf32 or bfloat16. All else stays float32.
 
 Products in bfloat16 differentiate backwards only (`jax.grad`, `jax.vjp`), as often as one likes.
 """
@@ -62,7 +62,9 @@ def _row_major(x: jax.Array) -> jax.Array:
 
 
 def _bfloat16_general(left: jax.Array, right: jax.Array, dimensions: Any, **_: Any) -> jax.Array:
-    assert dimensions == (((left.ndim - 1,), (0,)), ((), ())), "only dense layers multiply here"
+    assert dimensions == (((left.ndim - 1,), (0,)), ((), ())), (
+        "rows by a matrix, as layers multiply"
+    )
     rows: jax.Array = _bfloat16(left.reshape(-1, left.shape[-1]), right, False, False)
     return rows.reshape(*left.shape[:-1], right.shape[1])
 

@@ -205,7 +205,7 @@ _ENTRIES = (
     (
         _CGAN,
         "both players see the labels: draw samples of the class you ask for",
-        "Mirza & Osindero 2014, arXiv:1411.1784",
+        "Mirza & Osindero 2014, arXiv:1411.1784; Miyato & Koyama 2018, arXiv:1802.05637",
     ),
     (
         _GAN_LARGE,

@@ -35,7 +35,7 @@ import pytest
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.gan import GAN, build, from_config
 from gan_jax.losses import LOSSES
-from gan_jax.networks import Network
+from gan_jax.networks import Network, spectral_norm
 from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import recipe
 from gan_jax.types import Batch
@@ -108,13 +108,25 @@ def tiny_gan(**changes) -> GAN:
     return from_config(tiny_config(**changes))
 
 
+def spectral(psi: jax.Array) -> jax.Array:
+    """A weight over its spectral norm: its sign."""
+    return psi / spectral_norm(psi.reshape(1, 1))
+
+
 def dirac(
-    loss="wasserstein", penalties=None, rates: Any = 0.1, start=0.0, optimizer=optax.sgd, **parts
+    loss="wasserstein",
+    penalties=None,
+    rates: Any = 0.1,
+    start=0.0,
+    optimizer=optax.sgd,
+    normal=lambda psi: psi,
+    **parts,
 ) -> GAN:
     """One parameter each (arXiv:1801.04406 section 2): data at 0, G = theta, D(x) = psi * x.
 
     To which D adds the logit of one that cannot tell: 0, but 1/2 of least squares.
-    ``rates``: of both players, or the generator's and the discriminator's.
+    ``rates``: of both players, or the generator's and the discriminator's. ``normal``: what psi is
+    normalised by.
     """
     first, second = rates if isinstance(rates, tuple) else (rates, rates)
     return build(
@@ -124,7 +136,9 @@ def dirac(
         ),
         discriminator=Network(
             init=lambda key: jnp.full((), start),
-            apply=lambda psi, samples, labels, key: psi * samples[:, 0] + LOSSES[loss].equilibrium,
+            apply=lambda psi, samples, labels, key: (
+                normal(psi) * samples[:, 0] + LOSSES[loss].equilibrium
+            ),
         ),
         loss=LOSSES[loss],
         penalties={name: (PENALTIES[name], gamma) for name, gamma in (penalties or {}).items()},

@@ -13,17 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from conftest import dirac
+from conftest import dirac, spectral
 from known_losses import KNOWN, eigenvalues, field_of
 
 from gan_jax.dynamics import Gradients, gradients
 from gan_jax.evaluation.spectrum import game_jacobian, game_spectrum
-from gan_jax.gan import build
 from gan_jax.losses import LOSSES
-from gan_jax.networks import Network
-from gan_jax.networks.layers import spectral_norm
 from gan_jax.state import at_params
 from gan_jax.types import Batch
 
@@ -78,16 +74,25 @@ def test_a_one_sided_penalty_on_slopes_is_nothing_below_a_slope_of_one(loss):
 
 @pytest.mark.parametrize("penalty", ["wgan_gp", "dragan"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_two_sided_penalty_on_slopes_leaves_no_place_to_rest(loss, penalty):
-    """It drives psi from 0 to 1 or -1: the field jumps by 4 gamma there, and has no Jacobian."""
-    gan = dirac(loss, {penalty: 0.7})
+def test_a_two_sided_penalty_on_slopes_drives_the_generator_on(loss, penalty):
+    """psi from 0, where the field jumps by 4 gamma, to 1 or -1; theta from the data, if ever."""
+    gan, known = dirac(loss, {penalty: 0.7}), KNOWN[loss]
+    discriminator, generator = known.slopes
     for psi in (1e-3, -1e-3, 0.5, 1.0):
         found = field(gan, 0.0, psi)
         drive = 2 * 0.7 * (1 - abs(psi)) * np.sign(psi)
         np.testing.assert_allclose(-found.discriminator, drive, atol=1e-6)
-        # So the generator moves on, at 1 too, if its loss ever moves it here.
-        slope = KNOWN[loss].slopes[1]
-        np.testing.assert_allclose(-found.generator, slope * psi, atol=1e-6)
+        np.testing.assert_allclose(-found.generator, generator * psi, atol=1e-6)
+    # Away from 0 it is an R1 of 2 gamma, and there the generator's loss bends too.
+    for psi in (0.5, 1.0):
+        state = at_params(gan.init(jax.random.key(0)), jnp.float32(0.0), jnp.float32(psi))
+        matrix = game_jacobian(gan.game, state, REAL)
+        expected = [[-known.curvature * psi**2, generator], [-discriminator, -2 * 0.7]]
+        np.testing.assert_allclose(matrix, expected, atol=1e-5)
+        found = eigenvalues(matrix)
+        np.testing.assert_allclose(found, eigenvalues(expected), atol=1e-3)
+    if generator == 0:  # both players rest at 1, and come there
+        assert found.real.max() < -0.2
 
 
 @pytest.mark.parametrize(
@@ -106,22 +111,9 @@ def test_instance_noise_damps(loss, deviation):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_spectral_normalisation_leaves_no_place_to_rest(loss):
-    """D(x) = psi x / |psi|: psi has no slope and never turns, so theta is driven on for ever."""
-    base = dirac(loss)
-
-    def judge(psi, samples, labels, key):
-        scale = spectral_norm(psi.reshape(1, 1))
-        return (psi / scale) * samples[:, 0] + LOSSES[loss].equilibrium
-
-    gan = build(
-        generator=Network(lambda key: jnp.zeros(()), base.game.generate),
-        discriminator=Network(lambda key: jnp.float32(0.3), judge),
-        loss=LOSSES[loss],
-        generator_optimizer=optax.sgd(0.1),
-        discriminator_optimizer=optax.sgd(0.1),
-        draw_latents=1,
-    )
+def test_spectral_normalisation_leaves_theta_to_its_own_loss(loss):
+    """D(x) = psi x / |psi|: psi has no slope and never turns, as if it were 1 or -1 for good."""
+    base, gan = dirac(loss), dirac(loss, normal=spectral)
     for theta, psi in ((0.0, 0.3), (0.0, -2.0), (0.4, 0.7)):
         found, plain = field(gan, theta, psi), field(base, theta, np.sign(psi))
         np.testing.assert_allclose(found.discriminator, 0.0, atol=1e-6)

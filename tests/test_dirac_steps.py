@@ -3,6 +3,7 @@
 From the field of the game, whose matrix at rest `test_dirac.py` has and tests.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import dirac
+from conftest import dirac, spectral
 from jax.flatten_util import ravel_pytree
 from known_losses import KNOWN, eigenvalues, field_of
 
@@ -34,11 +35,15 @@ DYNAMICS = {
 }
 
 
-def step_matrix(gan, gammas, batch=REAL) -> jax.Array:
-    """Of one step's map of both players, optimisers' memories included, where all stand at 0."""
+def step_matrix(gan, gammas, batch=REAL, psi: float = 0.0) -> jax.Array:
+    """Of one step's map of both players, optimisers' memories included, where all else is 0."""
     # Behind a first step, which those with a memory do in another way.
     state, _ = gan.train_step(gan.init(jax.random.key(0)), batch)
-    state = state.replace(hyperparameters=state.hyperparameters | gammas)
+    state = at_params(
+        state.replace(hyperparameters=state.hyperparameters | gammas),
+        jnp.zeros(()),
+        jnp.full((), psi),
+    )
     leaves, tree = jax.tree.flatten((state.generator, state.discriminator))
     moving = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
     flat, unravel = ravel_pytree([leaves[i] for i in moving])
@@ -47,21 +52,21 @@ def step_matrix(gan, gammas, batch=REAL) -> jax.Array:
         there = dict(enumerate(leaves)) | dict(zip(moving, unravel(flat), strict=True))
         generator, discriminator = jax.tree.unflatten(tree, list(there.values()))
         after, _ = gan.train_step(
-            state.replace(generator=generator, discriminator=discriminator), batch
+            dataclasses.replace(state, generator=generator, discriminator=discriminator), batch
         )
         changed = jax.tree.leaves((after.generator, after.discriminator))
         return ravel_pytree([changed[i] for i in moving])[0]
 
-    return jax.jacfwd(step)(jnp.zeros_like(flat))
+    return jax.jacfwd(step)(flat)
 
 
-def expected_matrix(name: str, field, rates, bend: float = 0.0) -> Any:
+def expected_matrix(name: str, field, rates, curvature: float = 0.0) -> Any:
     """Of the map of (theta, psi), from the matrix F of the field and H, the rates' diagonal."""
     one, h = np.eye(2), np.diag(rates)
     if name == "optimistic":  # x' = x + 2 H F x - H F x_before, as a map of (x, x_before)
         return np.block([[one + 2 * h @ field, -h @ field], [one, 0 * one]])
     if name == "unrolled":
-        return unrolled_matrix(field, rates, bend, 3)
+        return unrolled_matrix(field, rates, curvature, 3)
     return {
         "simultaneous": one + h @ field,
         # The generator answers on the discriminator's new parameter.
@@ -79,12 +84,12 @@ def assert_as_expected(found, name: str, *known) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def unrolled_matrix(field, rates, bend: float, ahead: int) -> Any:
+def unrolled_matrix(field, rates, curvature: float, ahead: int) -> Any:
     """Of (theta, psi): the generator descends -g theta psi_k, psi_k being k moves later than psi.
 
     Each move is psi <- a psi - b d theta with a = 1 - b gamma, so the gradient has -g psi_k and,
     through psi_k, g b d theta (1 + a + ... + a^(k-1)). The discriminator makes one of the moves.
-    Noise gives the generator's loss bend * psi_k^2 / 2 as well, of which it sees the same way.
+    Noise gives the generator's loss curvature * psi_k^2 / 2 as well, of which it sees the same way.
     """
     generator, discriminator, gamma = field[0, 1], -field[1, 0], -field[1, 1]
     keep = 1.0 - rates[1] * gamma
@@ -92,7 +97,7 @@ def unrolled_matrix(field, rates, bend: float, ahead: int) -> Any:
     moved = np.array([-rates[1] * discriminator, keep])  # psi after its own move
     later = keep**ahead * moved + np.array([drift, 0.0])
     theta = np.array([1.0, 0.0]) + rates[0] * generator * (later + np.array([drift, 0.0]))
-    theta -= rates[0] * bend * drift * later
+    theta -= rates[0] * curvature * drift * later
     return np.stack([theta, moved])
 
 
@@ -125,6 +130,31 @@ def test_eigenvalues_of_a_step(loss, name):
         assert_as_expected(each, name, field_of(loss, gamma), pair)
 
 
+@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize("penalty", ["wgan_gp", "dragan"])
+@pytest.mark.parametrize("loss", ["wasserstein", "hinge"])
+def test_eigenvalues_of_a_step_with_a_two_sided_penalty(loss, penalty, name):
+    """Where psi is not 0 the field of these losses is a plane's, and the penalty an R1 of twice it.
+
+    Others bend there: their field has its own test.
+    """
+    rates = (0.1, 0.05)
+    gan = dirac(loss, {penalty: 0.7}, rates, **DYNAMICS[name])
+    found = jax.jit(lambda: step_matrix(gan, {}, psi=0.5))()
+    assert_as_expected(found, name, field_of(loss, 2 * 0.7), rates)
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_eigenvalues_of_a_step_with_spectral_normalisation(name):
+    """Of least squares, whose generator's loss bends by 1: theta falls by itself, psi stands."""
+    rates = (0.1, 0.05)
+    gan = dirac("least_squares", rates=rates, normal=spectral, **DYNAMICS[name])
+    found = jax.jit(lambda: step_matrix(gan, {}, psi=0.5))()
+    field = np.array([[-KNOWN["least_squares"].curvature, 0.0], [0.0, 0.0]])
+    # The generator looks ahead at a discriminator that does not move.
+    assert_as_expected(found, "simultaneous" if name == "unrolled" else name, field, rates)
+
+
 BY_EVERY_DYNAMICS = ("non_saturating", "least_squares", "softmax")
 
 
@@ -137,28 +167,33 @@ def test_eigenvalues_of_a_step_with_instance_noise(loss, name):
     rates = (0.1, 0.05)
     gan = dirac(loss, {}, rates, noise=(1.0, 10**9), **DYNAMICS[name])
     found = jax.jit(lambda: step_matrix(gan, {}, Batch(jnp.zeros((2**17, 1)))))()
-    gamma, bend = KNOWN[loss].curvatures
-    assert_as_expected(found, name, field_of(loss, gamma), rates, bend)
+    gamma, curvature = KNOWN[loss].curvatures
+    assert_as_expected(found, name, field_of(loss, gamma), rates, curvature)
+
+
+def clipped(optimizer, limit=0.5):
+    return lambda rate: optax.chain(optimizer(rate), clip_weights(limit))
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_within_the_limit_clipped_weights_are_plain_ones(name):
+    parts = {"optimizer": optax.sgd} | DYNAMICS[name]
+    rates = (0.1, 0.05)
+    gan = dirac("non_saturating", rates=rates, **parts | {"optimizer": clipped(parts["optimizer"])})
+    found = jax.jit(lambda: step_matrix(gan, {}))()
+    assert_as_expected(found, name, field_of("non_saturating"), rates)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_clipped_weights_circle_within_and_push_on_at_the_rim(loss):
-    """Within the limit nothing damps; at it psi stands, and theta goes on as before."""
-    rate, limit = 0.1, 0.5
-
-    def clipped(rate):
-        return optax.chain(optax.sgd(rate), clip_weights(limit))
-
-    gan = dirac(loss, rates=rate, optimizer=clipped, dynamics=simultaneous())
-    within = jax.jit(lambda: step_matrix(gan, {}))()
-    assert_as_expected(within, "simultaneous", field_of(loss), (rate, rate))
-    # A theta below 0 drives psi up, by every loss.
-    at_rim = jnp.float32(-0.4), jnp.float32(limit - 1e-3)
-    plain = dirac(loss, rates=rate, dynamics=simultaneous())
+def test_at_the_limit_clipped_weights_stand(loss):
+    # A theta below 0 drives psi up, by every loss; theta goes on as before.
+    at_rim = jnp.float32(-0.4), jnp.float32(0.499)
+    plain = dirac(loss, dynamics=simultaneous())
+    gan = dirac(loss, optimizer=clipped(optax.sgd), dynamics=simultaneous())
     free, _ = jax.jit(plain.train_step)(at_params(plain.init(jax.random.key(0)), *at_rim), REAL)
     after, _ = jax.jit(gan.train_step)(at_params(gan.init(jax.random.key(0)), *at_rim), REAL)
-    assert free.discriminator.params > limit
-    np.testing.assert_array_equal(after.discriminator.params, np.float32(limit))
+    assert free.discriminator.params > 0.5
+    np.testing.assert_array_equal(after.discriminator.params, np.float32(0.5))
     np.testing.assert_array_equal(after.generator.params, free.generator.params)
 
 
