@@ -1,6 +1,6 @@
 """How good a recipe gets: trained and judged by the command line, seed after seed.
 
-``python benchmarks/recipe_quality.py FOLDER --recipe cgan --dataset mnist --steps 50000 --seeds 2``
+``python benchmarks/recipe_quality.py FOLDER --recipe cgan --dataset mnist --steps 40000 --seeds 2``
 leaves the runs in the folder. Seconds are of the whole training command, from start to end;
 everything else is what ``gan-jax evaluate --full --json`` says, the Fréchet distance also as a
 multiple of training rows'.
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the runs go")
     parser.add_argument("--recipe", default="gan", help="which recipe")
     parser.add_argument("--dataset", default="mnist", help="name or path of the data")
-    parser.add_argument("--steps", type=int, default=50_000, help="of each training")
+    parser.add_argument("--steps", type=int, default=40_000, help="of each training")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments, further = parser.parse_known_args()

@@ -8,7 +8,7 @@ import pytest
 from conftest import assert_close, assert_same_bits, dirac, random_batch, tiny_config, tiny_gan
 
 from gan_jax.config import DynamicsConfig
-from gan_jax.dynamics import alternating
+from gan_jax.dynamics import alternating, consensus, simultaneous, unrolled
 from gan_jax.errors import InputError
 from gan_jax.game import Round
 from gan_jax.gan import build
@@ -223,3 +223,25 @@ def test_nothing_of_it_is_the_plain_step(changes, plain_changes, key):
             state, _ = jax.jit(gan.train_step)(state, random_batch(seed))
         found.append((state.generator.params, state.discriminator.params))
     assert_close(*found)
+
+
+def test_weights_of_consensus_are_an_array(key):
+    """None of it, and some, as one program; none of it is the simultaneous step."""
+
+    def after(dynamics):
+        gan = dirac("non_saturating", {"r1": 0.5}, start=0.7, dynamics=dynamics)
+        return gan.train_step(gan.init(key), Batch(jnp.zeros((4, 1))))[0]
+
+    found = jax.jit(jax.vmap(lambda weight: after(consensus(weight))))(jnp.array([0.0, 0.3]))
+    for index, dynamics in enumerate((simultaneous(), consensus(0.3))):
+        member = jax.tree.map(
+            lambda x, index=index: x[index], (found.generator, found.discriminator)
+        )
+        alone = after(dynamics)
+        assert_close(member, (alone.generator, alone.discriminator))
+    assert abs(found.generator.params[0] - found.generator.params[1]) > 1e-3
+
+
+def test_more_moves_ahead_than_there_are():
+    with pytest.raises(InputError, match="steps: 5 is out of range; at most 3 is allowed"):
+        unrolled(5, most=3)
