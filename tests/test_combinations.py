@@ -1,8 +1,9 @@
 """Recipes, penalties, dynamics and what else changes a step with each other, at tiny sizes.
 
-Every pair of them here: the state keeps its type, figures are finite, samples have their shape; of
-some, and at length of every recipe with every penalty and dynamics, also that a scan of steps is a
-loop of them, and a member of a population that GAN alone.
+Every pair of them here, but for recipes by what else changes a step: the state keeps its type,
+figures are finite, samples have their shape; of some, and at length of every recipe with every
+penalty and dynamics, also that a scan of steps is a loop of them, and a member of a population that
+GAN alone.
 """
 
 import itertools
@@ -85,7 +86,8 @@ AXES = {
 
 
 ALL = list(itertools.product(*AXES.values()))
-PLACES = list(itertools.combinations(range(len(AXES)), 2))
+# But for recipes by changes, of which each has its penalties and dynamics here.
+PLACES = [place for place in itertools.combinations(range(len(AXES)), 2) if place != (0, 3)]
 
 
 def pairs_of(case: tuple[str, ...]) -> set[tuple]:
@@ -185,7 +187,7 @@ WHOLE = some_of_each(PAIRS)
 
 def test_pairs_are_covered():
     assert set().union(*map(pairs_of, PAIRS)) == set().union(*map(pairs_of, ALL))
-    assert len(PAIRS) < 1.25 * len(KINDS) * len(CHANGES)  # what the largest two need
+    assert len(PAIRS) < 1.25 * len(KINDS) * len(DYNAMICS)  # what the largest two need
     configs = [config_of(case) for case in PAIRS]
     assert {config.loss for config in configs} == set(LOSSES)
     assert {config.discriminator_optimizer.name for config in configs} == set(OPTIMIZERS)
