@@ -26,6 +26,7 @@ from gan_jax.game import (
     make_game,
     normal_latents,
     packed,
+    with_category,
 )
 from gan_jax.losses import LOSSES, AdversarialLoss
 from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
@@ -43,7 +44,7 @@ class GAN(NamedTuple):
 
     init: Callable[[Key], GANState]
     train_step: Callable[[GANState, Batch], tuple[GANState, Metrics]]  # a lax.scan body
-    sample: Callable[..., Samples]  # (state, key, count, labels=None); count is static
+    sample: Callable[..., Samples]  # (state, key, count, labels=None, chosen=None); count is static
     game: Game  # for those who bring their own dynamics
 
 
@@ -148,9 +149,17 @@ def build(
         )
         return new_state, moves.metrics
 
-    def sample(state: GANState, key: Key, count: int, labels: Labels | None = None) -> Samples:
+    def sample(
+        state: GANState,
+        key: Key,
+        count: int,
+        labels: Labels | None = None,
+        chosen: jax.Array | None = None,  # categories of clustered latents, one-hot
+    ) -> Samples:
         latent_key, network_key = jax.random.split(key)
         latents = game.draw_latents(latent_key, count)
+        if chosen is not None:
+            latents = with_category(latents, chosen)
         if labels is not None and jnp.shape(labels) != (count,):
             raise InputError(
                 f"labels: shape {jnp.shape(labels)}; one for each of {count} is allowed"

@@ -62,9 +62,7 @@ def _row_major(x: jax.Array) -> jax.Array:
 
 
 def _bfloat16_general(left: jax.Array, right: jax.Array, dimensions: Any, **_: Any) -> jax.Array:
-    assert dimensions == (((left.ndim - 1,), (0,)), ((), ())), (
-        "rows by a matrix, as layers multiply"
-    )
+    assert dimensions == (((left.ndim - 1,), (0,)), ((), ())), "only rows by a matrix here"
     rows: jax.Array = _bfloat16(left.reshape(-1, left.shape[-1]), right, False, False)
     return rows.reshape(*left.shape[:-1], right.shape[1])
 

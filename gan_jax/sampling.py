@@ -9,7 +9,6 @@ import numpy as np
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError
-from gan_jax.game import with_category
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
 from gan_jax.runs import Run, load
@@ -40,15 +39,10 @@ def sampler(gan: GAN, kinds: int = 0) -> Callable[..., np.ndarray]:
     ``[count]``, are of the ``kinds`` that its latents hold. Given none, it draws them.
     """
 
-    def generate(state: GANState, key: Key, labels: Any, categories: Any) -> jax.Array:
-        if categories is None:
-            return gan.sample(state, key, _BLOCK, labels)
-        latent_key, network_key = jax.random.split(key)  # as gan.sample does
-        latents = gan.game.draw_latents(latent_key, _BLOCK)
-        latents = with_category(latents, jax.nn.one_hot(categories, kinds))
-        return gan.game.generate(state.average, latents, labels, network_key)
-
-    draw = jax.jit(generate)
+    @jax.jit
+    def draw(state: GANState, key: Key, labels: Any, categories: Any) -> jax.Array:
+        chosen = None if categories is None else jax.nn.one_hot(categories, kinds)
+        return gan.sample(state, key, _BLOCK, labels, chosen)
 
     def sample(
         state: GANState,

@@ -2,8 +2,7 @@
 
 Kernels are 4x4, steps 2, and there are zeros around an image. Pixels of 2x2 laid side by side make
 them kernels of 2x2 at every place: four shifted copies and one matrix product, at any precision a
-dense layer has. On two cores of a CPU a step of `dcgan` is so three times as fast as by XLA's own,
-which in a loop take another three times as long.
+dense layer has. XLA's own convolutions are slow on CPUs, most of all within a loop of steps.
 """
 
 import flax.linen as nn
