@@ -127,8 +127,9 @@ def build(
             average=generator_player.params,
             hyperparameters={k: jnp.asarray(v, jnp.float32) for k, v in hyperparameters.items()},
         )
-        # A caller that donates the state may not find two leaves on one buffer.
-        return jax.tree.map(jnp.copy, state)
+        # A caller that donates the state may not find two leaves on one buffer, nor one that jits
+        # the step compile it again for types that the step makes of a network's weak ones.
+        return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), state)
 
     def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
         if not isinstance(batch, Batch):

@@ -1,13 +1,14 @@
 """`GAN`: the protocol every combination keeps, and what a step reports."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, plain, random_batch, tiny_config, tiny_gan
+from conftest import assert_close, dirac, plain, random_batch, tiny_config, tiny_gan
 from test_combinations import ALIKE
 
 from gan_jax.config import (
@@ -145,21 +146,25 @@ def test_a_far_horizon_is_no_overflow(key):
     jax.eval_shape(gan.train_step, jax.eval_shape(gan.init, key), batch)
 
 
-@pytest.mark.parametrize("discriminator_steps", [1, 2])
-def test_step_is_a_fixed_point_of_the_state_type(discriminator_steps, key):
-    gan = tiny_gan(discriminator_steps=discriminator_steps)
+# The last one's networks begin with numbers of weak types, as a user's may.
+GANS = [(tiny_gan(), 8), (tiny_gan(discriminator_steps=2), 16), (dirac(optimizer=optax.adam), 8)]
+
+
+@pytest.mark.parametrize(("gan", "rows"), GANS)
+def test_step_is_a_fixed_point_of_the_state_type(gan, rows, key):
     state = gan.init(key)
-    after, _ = jax.jit(gan.train_step)(state, random_batch(0, 8 * discriminator_steps))
+    after, _ = jax.jit(gan.train_step)(state, random_batch(0, rows))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
         assert a.aval == b.aval  # shape, dtype and weak type
 
 
-def test_second_call_does_not_recompile(key):
-    gan = tiny_gan()
+@pytest.mark.parametrize(("gan", "rows"), GANS)
+def test_later_calls_do_not_recompile(gan, rows, key):
     step = jax.jit(gan.train_step)
-    state, _ = step(gan.init(key), random_batch(0))
-    step(state, random_batch(1))
+    state, _ = step(gan.init(key), random_batch(0, rows))
+    state, _ = step(state, random_batch(1, rows))
+    step(state, random_batch(2, rows))
     assert step._cache_size() == 1  # type: ignore
 
 
@@ -171,14 +176,14 @@ def test_init_may_be_donated(key):
     step = jax.jit(gan.train_step, donate_argnums=0)
     for seed in range(3):
         state, _ = step(state, random_batch(seed))
-    assert jax.random.key_data(key).shape == (2,)  # the argument is still alive
+    assert not key.is_deleted()  # the argument is still alive
 
 
 def test_metrics_against_their_definitions(key):
     config = tiny_config(loss="non_saturating", penalties={"r1": 3.0})
     gan = from_config(config)
     state, batch = gan.init(key), random_batch(0)
-    _, metrics = gan.train_step(state, batch)
+    after, metrics = gan.train_step(state, batch)
 
     ((latent_key, generator_key, _),) = jax.random.split(jax.random.fold_in(state.key, 0), (1, 3))
     latents = gan.game.draw_latents(latent_key, 8)
@@ -209,13 +214,38 @@ def test_metrics_against_their_definitions(key):
     }
     for name, number in expected.items():
         np.testing.assert_allclose(getattr(metrics, name), number, rtol=1e-4)
+
+    def gradient_norm(loss, player):
+        gradient = jax.grad(lambda params: loss(params).mean())(player.params)
+        return math.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(gradient)))
+
+    def judged(params, samples):
+        return gan.game.judge(params, samples, None, key).logits
+
+    def slope(params, sample):
+        return jax.grad(lambda x: judged(params, x[None])[0])(sample)
+
+    def of_discriminator(params):
+        squares = jax.vmap(lambda x: (slope(params, x) ** 2).sum())(batch.samples)
+        losses = jax.nn.softplus(-judged(params, batch.samples))
+        return losses + jax.nn.softplus(judged(params, fake)) + 1.5 * squares
+
+    def of_generator(params):  # against the discriminator that has moved
+        fake = gan.game.generate(params, latents, None, generator_key)
+        return jax.nn.softplus(-judged(after.discriminator.params, fake))
+
+    norms = {
+        "discriminator_gradient_norm": gradient_norm(of_discriminator, state.discriminator),
+        "generator_gradient_norm": gradient_norm(of_generator, state.generator),
+    }
+    for name, number in norms.items():
+        np.testing.assert_allclose(getattr(metrics, name), number, rtol=1e-4)
     names = set(metrics.flatten())
     assert names == {
         *expected,
+        *norms,
         "penalties.r1",
         "generator_loss",
-        "discriminator_gradient_norm",
-        "generator_gradient_norm",
         "finite",
     }
 
@@ -226,6 +256,23 @@ def test_no_probability_where_the_loss_defines_none(loss, key):
     _, metrics = gan.train_step(gan.init(key), random_batch(0))
     assert metrics.real_probability is metrics.fake_probability is metrics.value is None
     assert "value" not in metrics.flatten()
+
+
+def test_metrics_of_one_who_is_wrong_beyond_doubt(key):
+    """Where D(x) rounds to 0 and D(G(z)) to 1, V is what the logits say and not log 0."""
+    gan = build(
+        generator=Network(lambda key: jnp.ones(1), lambda p, z, labels, key: 0.0 * z + p[None]),
+        discriminator=Network(
+            lambda key: jnp.full(1, 1e4), lambda p, x, labels, key: (x * p[None])[:, 0]
+        ),
+        loss=LOSSES["non_saturating"],
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=1,
+    )
+    _, metrics = gan.train_step(gan.init(key), Batch(-jnp.ones((4, 1))))
+    assert metrics.finite and (metrics.real_probability, metrics.fake_probability) == (0.0, 1.0)
+    assert metrics.value == -2e4
 
 
 def test_equilibrium_is_where_the_theory_says(key):
@@ -411,7 +458,9 @@ def test_concept_is_the_tutorial(key):
     adam = OptimizerConfig(name="adam", learning_rate=0.01, b1=0.9, b2=0.999, epsilon=1e-8)
     assert config.generator_optimizer == config.discriminator_optimizer == adam
     assert (config.batch_size, config.discriminator_steps, config.penalties) == (100, 1, {})
+    assert config.loss == "non_saturating" and config.terms == {} and not config.noise.deviation
     assert (config.generator.activation, config.generator.last_activation) == ("relu", "tanh")
+    assert (config.discriminator.activation, config.discriminator.center) == ("relu", 0.0)
     assert config.generator.initializer == config.discriminator.initializer == "uniform_fan_in"
     assert config.decay.shape == "constant" and config.average_decay == 0.0
 

@@ -11,6 +11,7 @@ import pytest
 from gan_jax import gan as gan_module
 from gan_jax.config import Config
 from gan_jax.gan import from_config
+from gan_jax.recipes import recipe
 from gan_jax.types import Batch
 
 VALUES = np.load(Path(__file__).parent / "torch_values.npz")
@@ -25,12 +26,33 @@ def named(params, player: str) -> dict[str, np.ndarray]:
     }
 
 
+def but_for_sizes(config: Config) -> Config:
+    """What `make_torch_values.py` shrinks, made alike."""
+    generator, discriminator = config.generator, config.discriminator
+    return dataclasses.replace(
+        config,
+        sample_shape=(1, 1, 1),
+        batch_size=1,
+        generator=dataclasses.replace(
+            generator,
+            latent_size=1,
+            categories=min(generator.categories, 2),
+            widths=tuple(1 for _ in generator.widths),
+        ),
+        discriminator=dataclasses.replace(
+            discriminator, widths=tuple(1 for _ in discriminator.widths)
+        ),
+        decay=dataclasses.replace(config.decay, horizon=1),
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_are_those_of_pytorch(name, monkeypatch):
     def value(key: str) -> np.ndarray:
         return VALUES[f"{name}/{key}"]
 
     config = Config.from_dict(tomllib.loads(str(value("config"))))
+    assert but_for_sizes(config) == but_for_sizes(recipe(name))
     fixed = {}
     monkeypatch.setattr(gan_module, "_draw_latents", lambda _: lambda key, count: fixed["latents"])
     gan = from_config(config)
