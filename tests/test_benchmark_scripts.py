@@ -82,7 +82,12 @@ def test_roofline(tmp_path):
         rates = found["rates"]
         assert seconds == pytest.approx(1 / rates["whole"][0] - 1 / rates[part][0])
     makers = {maker for p in listed for maker in p["seconds"]}
-    assert {"XLA", "NumPy"} <= makers <= {"XLA", "NumPy", "PyTorch"}
+    of_xla = {"XLA", "XLA in 2", "XLA in 4"}
+    assert {"NumPy"} <= makers - of_xla <= {"NumPy", "PyTorch"} and of_xla <= makers
+    by_xla = [min(s for m, s in p["seconds"].items() if m in of_xla) for p in listed]
+    assert found["roof_of_xla_seconds"] == pytest.approx(
+        sum(p["count"] * seconds for p, seconds in zip(listed, by_xla, strict=True))
+    )
 
 
 def test_mixtures(tmp_path):

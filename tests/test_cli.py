@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from conftest import SHARED, assert_same_bits, needs_shared
 from PIL import Image
+from test_data_sources import write_idx
+from test_data_tfds import IMAGE, LABEL, prepare
 
 from gan_jax.cli import main
 from gan_jax.recipes import RECIPES
@@ -177,18 +179,24 @@ def sources(tmp_path) -> dict[str, tuple[list[str], tuple[int, ...]]]:
         "points": ([str(tmp_path / "points.npy")], (4,)),
         "folder": ([str(tmp_path / "folder")], (6, 5, 3)),
     }
-    if (SHARED / "data").is_dir():
-        tfds = ["mnist", "--data-dir", str(SHARED / "data" / "tfds")]
-        found["tfds"] = (tfds, (28, 28, 1))
-        found["idx"] = ([str(SHARED / "data" / "mnist")], (28, 28, 1))
-        found["fashion idx"] = ([str(SHARED / "data" / "fashion_mnist")], (28, 28, 1))
+    (tmp_path / "idx").mkdir()
+    write_idx(tmp_path / "idx" / "train-images-idx3-ubyte.gz", grey)
+    rows = [
+        {"image": Image.fromarray(image), "label": index % 7} for index, image in enumerate(color)
+    ]
+    prepare(tmp_path / "tfds", {"train": rows}, image=IMAGE, label=LABEL)
+    found["idx"] = ([str(tmp_path / "idx")], (6, 5, 1))
+    found["tfds"] = (["tiny", "--data-dir", str(tmp_path / "tfds")], (6, 5, 3))
+    mnist = ["mnist", "--data-dir", str(SHARED / "data" / "tfds")]
+    found["mnist of tfds"] = (mnist, (28, 28, 1))
+    found["mnist of idx"] = ([str(SHARED / "data" / "mnist")], (28, 28, 1))
     return found
 
 
 @pytest.mark.parametrize(
     "name",
-    ["digits", "ring", "grid", "npz", "npy", "points", "folder"]
-    + [pytest.param(each, marks=needs_shared) for each in ("tfds", "idx", "fashion idx")],
+    ["digits", "ring", "grid", "npz", "npy", "points", "folder", "idx", "tfds"]
+    + [pytest.param(each, marks=needs_shared) for each in ("mnist of tfds", "mnist of idx")],
 )
 def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

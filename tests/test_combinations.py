@@ -58,7 +58,7 @@ ALIKE = {
     "gan-large",
 }
 KINDS = [name for name in RECIPES if name not in ALIKE]
-# What they do not have: every other loss, and beside each something else.
+# Every loss, and beside each something that they do not have.
 FURTHER = [
     {"noise": {"deviation": 0.3}},
     both(name="residual_mlp"),
@@ -71,10 +71,9 @@ FURTHER = [
         "discriminator": {"normalization": "layer", "minibatch_deviation": True},
     },
 ]
-LEFT = [loss for loss in LOSSES if loss not in {recipe(name).loss for name in KINDS}]
 CHANGES = {"as_it_is": {}} | {
     loss: {"loss": loss, **further}
-    for loss, further in zip(LEFT, itertools.cycle(FURTHER), strict=False)
+    for loss, further in zip(LOSSES, itertools.cycle(FURTHER), strict=False)
 }
 AXES = {
     "recipe": KINDS,

@@ -116,6 +116,19 @@ def test_outside_libraries_stay_in_their_rooms(path):
             assert module.split(".")[0] not in {"jax", "flax", "optax", "numpy"}
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in files() if room_of(p) in PURE], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_pure_rooms_touch_neither_disk_nor_screen_nor_clock(path):
+    outside = {"datetime", "io", "os", "pathlib", "random", "rich", "shutil", "subprocess", "sys"}
+    outside |= {"tempfile", "threading", "time"}
+    assert not {module.split(".")[0] for module in imported_modules(path)} & outside
+    names = {
+        node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
+    }
+    assert not names & {"print", "open", "input"}
+
+
 def loaded_after(program: str) -> set[str]:
     """Top-level modules in a fresh interpreter after that program."""
     script = f"{program}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"

@@ -1,5 +1,6 @@
 """Every block of the README does what the README says."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_imports import ROOMS
 
 from gan_jax.cli import main
 
@@ -65,6 +67,12 @@ def test_every_room_is_in_the_table():
     package = Path(__file__).parents[1] / "gan_jax"
     there = {p.stem for p in package.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert there - {"__init__", "__main__"} <= named
+    # Nor does one import what stands in a row below its own.
+    rows = re.findall(r"^\| (`.*?) \|", rooms[1], re.MULTILINE)
+    places = [
+        [ROOMS.index(name) for name in re.findall(r"`(\w+)", row) if name in ROOMS] for row in rows
+    ]
+    assert all(max(above) < min(below) for above, below in itertools.pairwise(places))
 
 
 @pytest.mark.parametrize("name", re.findall(r"`(test_\w+\.py)`", README))

@@ -38,9 +38,9 @@ def quiet() -> Console:
 
 @pytest.fixture(autouse=True, scope="module")
 def few_samples():
-    """A quarter of what users get: the tests here ask when samples are judged, not how well."""
+    """A part of what users get: the tests here ask when samples are judged, not how well."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gan_jax.judges.FAST", 500)
+        patch.setattr("gan_jax.judges.FAST", 300)
         yield
 
 
