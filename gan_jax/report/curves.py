@@ -26,9 +26,11 @@ def draw_curves(
     # No pyplot: a figure of its own touches neither the user's backend nor a global state.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 6.5), layout="constrained", dpi=110)
+    # Places that are told take a third of the time of those that matplotlib looks for.
+    figure = Figure(figsize=(10, 6.5), dpi=110)
     figure.suptitle(title)
     axes = figure.subplots(2, 2, sharex=True).ravel()
+    figure.subplots_adjust(0.075, 0.08, 0.985, 0.905, wspace=0.19, hspace=0.16)
     steps = [record["step"] for record in records]
 
     def line(panel: int, field: str, label: str, color: str) -> None:
