@@ -133,7 +133,8 @@ def main() -> None:
     ratios = {}
     if peers:
         best = max(peers, key=lambda name: medians[name])
-        ratios[f"gan-jax train / {best}"] = medians["gan-jax train"] / medians[best]
+        for name in ("gan-jax train", "bare products"):
+            ratios[f"{name} / {best}"] = medians[name] / medians[best]
     ratios |= {
         "gan-jax train / bare products": medians["gan-jax train"] / medians["bare products"],
         "step by step / in a loop": medians["step by step"] / medians["in a loop"],
