@@ -130,16 +130,10 @@ def sliced_wasserstein(real: Rows, fake: Rows, key: Key, directions: int = 512) 
     first, second = check_rows(real=real, fake=fake, least=1)
     first, second = of_one_size(first, second)
     normal = jax.random.normal(key, (first.shape[1], directions))
-    axes = normal / jnp.linalg.norm(normal, axis=0, keepdims=True)
-    return float(_sliced(jnp.asarray(first), jnp.asarray(second), axes))
-
-
-@jax.jit
-def _sliced(first: jax.Array, second: jax.Array, axes: jax.Array) -> jax.Array:
-    def sorted_along(rows: Rows) -> jax.Array:
-        return jnp.sort(jnp.dot(rows, axes, precision="highest"), axis=0)
-
-    return jnp.sqrt(jnp.mean((sorted_along(first) - sorted_along(second)) ** 2))
+    axes = np.asarray(normal / jnp.linalg.norm(normal, axis=0, keepdims=True)).T
+    # NumPy sorts such rows five times as fast as XLA does on a CPU.
+    first, second = (np.sort(axes @ np.float32(rows).T, axis=1) for rows in (first, second))
+    return float(np.sqrt(np.mean((first - second) ** 2, dtype=np.float64)))
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
