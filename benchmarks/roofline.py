@@ -67,7 +67,7 @@ def makers(product: Product, copies: int) -> dict[str, Run]:
         return runs
     rows = product.left[1 - left_axis]
     for parts in (2, 4):
-        if rows % parts == 0 and product.flops > 1e6:  # the rest are all overhead already
+        if rows % parts == 0 and product.flops > 1e7:  # smaller ones are little but overhead
             left = (rows // parts, product.left[left_axis])
             piece = product._replace(left=left if left_axis == 1 else left[::-1])
             runs[f"XLA in {parts}"] = bare_products([piece] * copies * parts)

@@ -264,10 +264,10 @@ def test_spectral_norm_against_singular_values(shape, key):
     kernel = jax.random.normal(key, shape)
     _, values, right = np.linalg.svd(np.asarray(kernel, np.float64), full_matrices=False)
     found = float(spectral_norm(kernel))
-    # Ten iterations multiply what the start has along each singular vector by that value's 20th
+    # 20 iterations multiply what the start has along each singular vector by that value's 40th
     # power: the estimate, from below, in closed form.
     start = right @ np.asarray(jax.random.normal(jax.random.key(0), shape[1:]), np.float64)
-    powers = start * (values / values[0]) ** 20
+    powers = start * (values / values[0]) ** 40
     expected = np.linalg.norm(values * powers) / np.linalg.norm(powers)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found < values[0] * (1 + 1e-5)
@@ -285,13 +285,27 @@ def test_gradient_of_the_spectral_norm(key):
     np.testing.assert_allclose(jax.grad(spectral_norm)(kernel), expected, atol=1e-4)
 
 
+def test_gradient_of_the_spectral_norm_where_its_vector_is_hidden():
+    """At right angles to where iterations start, but for as little as a training comes upon."""
+    start = np.asarray(jax.random.normal(jax.random.key(0), (4,)), np.float64)
+    start /= np.linalg.norm(start)
+    other = np.linalg.svd(start[None])[2][1]
+    first = other + 1e-4 * start
+    second = start - 1e-4 * other
+    left = np.linalg.qr(np.arange(4.0).reshape(2, 2) + 1)[0]
+    kernel = jnp.asarray(left @ np.diag([0.85, 0.45]) @ np.stack([first, second]), jnp.float32)
+    expected = np.outer(left[:, 0], first)
+    np.testing.assert_allclose(spectral_norm(kernel), 0.85, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(spectral_norm)(kernel), expected, atol=1e-3)
+
+
 def test_spectral_normalisation_bounds_the_slope(key):
     config = DiscriminatorConfig(widths=(32, 32), activation="relu", normalization="spectral")
     discriminator = mlp_discriminator(config, (5,))
     params = jax.tree.map(lambda leaf: 30.0 * leaf, discriminator.init(key))
     x = jax.random.normal(key, (64, 5))
     slope = jax.grad(lambda x: jnp.sum(discriminator.apply(params, x, None, key)))(x)
-    assert np.linalg.norm(slope, axis=1).max() < 1.2  # 1, but for ten iterations' error
+    assert np.linalg.norm(slope, axis=1).max() < 1.1  # 1, but for the error of 20 iterations
     plain = mlp_discriminator(dataclasses.replace(config, normalization="none"), (5,))
     params = jax.tree.map(lambda leaf: 30.0 * leaf, plain.init(key))
     slope = jax.grad(lambda x: jnp.sum(plain.apply(params, x, None, key)))(x)
