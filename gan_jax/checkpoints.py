@@ -7,9 +7,11 @@ another type. Restoring checks them all; where the newest checkpoint is damaged 
 and the one before it is taken.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +50,11 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
     def save(self, state: GANState, facts: dict[str, Any]) -> None:
-        """Write the state and, in the same atomic step, JSON ``facts`` that go with it."""
+        """Write the state and, in the same atomic step, JSON ``facts`` that go with it.
+
+        Raises:
+            OSError: no room on the disk, or what else it refuses.
+        """
         target = self._path(int(state.step))
         if target.exists():  # the same step of the same run is the same state
             return
@@ -60,7 +66,12 @@ class Checkpoints:
         arrays = list(leaves.values())
         with _checkpointer() as (args, checkpointer):
             items = args.Composite(state=args.StandardSave(arrays), meta=args.JsonSave(meta))
-            checkpointer.save(target, args=items)
+            try:
+                checkpointer.save(target, args=items)
+            except ValueError as error:  # what orbax makes of it
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
         for step in self.steps()[: -self.kept]:
             shutil.rmtree(self._path(step))
         for path in self.folder.glob("*orbax-checkpoint-tmp*"):

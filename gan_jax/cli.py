@@ -7,6 +7,7 @@ unknown recipes, values out of range.
 import functools
 import gc
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,8 @@ def _train(arguments: Sequence[str]) -> int:
     file = value_of(arguments, "config")
     values = Config.read_toml(_path(file)) if file is not None else {}
     name = value_of(arguments, "recipe") or values.get("recipe", "gan")
+    if name != values.get("recipe", name):
+        raise InputError(f"--recipe: {name!r} was given, and {file} is of {values['recipe']!r}")
     base = Config() if name == Config().recipe else recipe(str(name))
     if file is not None:
         base = Config.from_toml(_path(file), base)
@@ -76,6 +79,8 @@ def _train(arguments: Sequence[str]) -> int:
 
     from gan_jax.train import train
 
+    if value_of(arguments, "run-dir") == "":
+        raise InputError("--run-dir: empty; a folder's name is allowed")
     run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
     return _close(train(config, run_dir, epochs=flags.epochs, console=console), console)
 
@@ -198,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0 done, 1 the training diverged or failed as --stop-when says, 2 unusable input, 130 and 143
-    stopped by Ctrl-C and SIGTERM.
+    stopped by Ctrl-C and SIGTERM, 141 nobody reads on.
     """
     gc.set_threshold(100_000)  # imports and traces make many objects and hardly any garbage
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -206,12 +211,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if arguments else 2
     try:
-        with stopped_at_once():
-            run, _ = lookup("command", arguments[0], COMMANDS)
-            return run(arguments[1:])
+        try:
+            with stopped_at_once():
+                run, _ = lookup("command", arguments[0], COMMANDS)
+                return run(arguments[1:])
+        finally:
+            sys.stdout.flush()
     except InputError as error:
-        print(f"gan-jax: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except BrokenPipeError:  # as `| head` does once it has enough
+        _to_nowhere()
+        return 141
+    except OSError as error:
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except MemoryError as error:
+        return _refuse(f"memory: there is too little ({error})")
+
+
+def _refuse(trouble: str) -> int:
+    print(f"gan-jax: {trouble}", file=sys.stderr)
+    return 2
+
+
+def _to_nowhere() -> None:
+    """Let what is yet to be printed vanish, in place of another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _usage() -> str:
@@ -243,7 +267,14 @@ def _run_dir(path: Path) -> Path:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console()
+    class Unread(Console):
+        """Goes on in silence where whoever read along has gone: a training is worth more."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            _to_nowhere()
+
+    return Unread()
 
 
 def _close(outcome: "Outcome", console: "Console") -> int:

@@ -34,7 +34,8 @@ class Range(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
+        ends = (f"{end:,.0f}" if float(end).is_integer() else f"{end:g}" for end in self)
+        return " to ".join(ends)
 
 
 Count = Annotated[int, Range(1, 10**9)]

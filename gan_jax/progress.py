@@ -45,12 +45,17 @@ def say(console: Console, line: str) -> None:
 @contextmanager
 def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
     """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
-    if console.is_terminal:
+    if _lively(console):
         with console.status(escape(text)) as status:
             yield lambda changed: status.update(escape(changed))
     else:
         say(console, text)
         yield lambda changed: None
+
+
+def _lively(console: Console) -> bool:
+    """Whether lines can be written over; where TERM is dumb they cannot."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 class Progress:
@@ -66,7 +71,8 @@ class Progress:
         """
         self._console, self._stop, self._rows = console, stop, rows
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._interval = _LIVE_SECONDS if console.is_terminal else _PLAIN_SECONDS
+        self._lively = _lively(console)
+        self._interval = _LIVE_SECONDS if self._lively else _PLAIN_SECONDS
         self._marked: tuple[float, int] | None = None  # when and where the clock was started
         self._seconds = 0.0  # of steps, since then
         self._skipped = 0.0  # of other work, since then
@@ -75,7 +81,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         """Start the live line, on a terminal."""
-        if self._console.is_terminal:
+        if self._lively:
             self._live.start()
             self._live.update(Text("compiling the step ..."), refresh=True)
         return self
@@ -111,27 +117,29 @@ class Progress:
         """Show where the training is, given one step's metrics by name, and a word on it."""
         self._shown = time.perf_counter()
         line = self._line(step, numbers, note)
-        if self._console.is_terminal:
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        if self._lively:
+            text = Text(line, no_wrap=True)
+            # The terminal's own "^C" must not make two rows of it, of which one would stay.
+            text.truncate(self._console.width - 3, overflow="ellipsis")
+            self._live.update(text, refresh=True)
         else:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _line(self, step: int, numbers: Mapping[str, Any], note: str) -> str:
         rate = self.rate
-        parts = [f"step {step:,}/{self._stop:,} {100 * step // self._stop}%"]
+        parts = [f"step {step:,}/{self._stop:,}"]
         if rate > 0:  # what fits into 80 columns comes first
             slower = 1.0 + self._skipped / self._seconds
             parts.append(f"{_duration((self._stop - step) / rate * slower)} left")
         if note:
             parts.append(note)
         share = float(numbers["real_above_fake"])
-        parts.append(f"real told from fake {100 * share:.0f}%")
+        parts.append(f"told apart {100 * share:.0f}%")
         if rate > 0:
             parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
+            parts.append(f"{rate * self._rows:,.0f} images/s")
         losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
         parts.append("losses D {} G {}".format(*map(_loss, losses)))
-        if rate > 0:
-            parts.append(f"{rate * self._rows:,.0f} images/s")
         return " · ".join(parts)
 
 

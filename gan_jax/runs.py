@@ -125,7 +125,8 @@ class Run:
 
     def sample_paths(self) -> list[Path]:
         """The pictures there are, oldest first."""
-        return sorted(self.samples_path.glob("step-*.png"))
+        paths = self.samples_path.glob("step-*.png")
+        return sorted(path for path in paths if path.stem.removeprefix("step-").isdecimal())
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """One more line of metrics.jsonl."""
@@ -151,6 +152,8 @@ class Run:
         """Drop what was written beyond that step, so that going on from it repeats nothing."""
         self.samples_path.mkdir(exist_ok=True)
         for path in (self.metrics_path, self.evaluations_path, self.timing_path):
+            if not path.exists():
+                continue
             kept = [record for record in _read_lines(path) if record["step"] <= step]
             partial = path.with_suffix(".jsonl.part")
             partial.write_text("".join(map(_line, kept)), encoding="utf-8")
@@ -161,6 +164,8 @@ class Run:
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()
+        for partial in self.path.rglob("*.png.part"):
+            partial.unlink()  # left by a process that was killed
 
 
 def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
@@ -231,12 +236,15 @@ def _undefined(value: Any) -> bool:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines only: a process that was killed may have left half of one."""
+    """Records up to the first line that is none: who was killed may have left half of one."""
     records = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except json.JSONDecodeError:
                 break
+            if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+                break
+            records.append(record)
     return records

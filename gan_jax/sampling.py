@@ -1,5 +1,7 @@
 """Samples of a finished run, as numbers or as a picture."""
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,15 +143,23 @@ def sample_run(
         As `sampler` says.
 
     Raises:
-        InputError: a count below one, no run there, or no sound checkpoint in it.
+        InputError: a count below one or beyond the memory, no run there, or no sound checkpoint.
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed} is out of range; 0 to {2**32 - 1} is allowed")
+    config = Run.open(path).read_config()
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        each = math.prod(config.sample_shape) * (1 if len(config.sample_shape) == 3 else 4)
+        if 2 * count * each > memory:  # in blocks, and together
+            raise InputError(
+                f"count: {count:,} samples need {2 * count * each / 1e9:,.0f} GB of memory, and "
+                f"here are {memory / 1e9:,.0f}; draw fewer at a time, under several seeds"
+            )
     gan, state = load(path, best=best)
-    kinds = Run.open(path).read_config().generator.categories
-    return sampler(gan, kinds)(state, count, seed, labels, categories)
+    return sampler(gan, config.generator.categories)(state, count, seed, labels, categories)
 
 
 def write_samples(

@@ -6,7 +6,9 @@
 import dataclasses
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,9 +137,9 @@ def resume(
         state, facts = _restore(run, config, console)
         step = 0 if state is None else int(state.step)
         if config.steps <= step:
+            asked = f"{config.steps:,} asked" if steps is not None else "none are left"
             raise InputError(
-                f"steps: {config.steps:,} asked, {run.path} has done {step:,}; "
-                "give a larger total with --steps"
+                f"steps: {asked}, {run.path} has done {step:,}; give a larger total with --steps"
             )
         if dataset is not None and not facts:
             raise InputError(
@@ -193,12 +195,13 @@ class _Session:
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
         self.watch.open(run)
-        with Progress(self.console, self.config.steps, self.rows) as progress:
+        with Progress(self.console, self.config.steps, self.rows) as progress, self._memory():
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
             init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
             state = init(jax.random.key(self.config.seed)) if saved is None else saved
+            jax.block_until_ready(state)  # what went wrong shows here, or waits for ever
             if int(state.step) == 0:
                 self._picture(state, run.sample_path(0))
             self.stream.picks(int(state.step))  # compiles the order of rows
@@ -206,6 +209,19 @@ class _Session:
             # Until here there is nothing that a signal has to wait for.
             with caught_signals() as caught:
                 return self._steps(run, state, program, caught, progress)
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """What a device has no room for, in one line."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise InputError(
+                f"memory: the device has too little for these networks and {self.rows:,} rows a "
+                f"step ({str(error).splitlines()[0]})"
+            ) from error
 
     def _steps(
         self,
@@ -249,10 +265,9 @@ class _Session:
                 progress.show(step, numbers, watch.note())
         if sound:
             self._save(run.checkpoints, state)
+        self._picture(state, run.final_path)
+        self._summarise(run)
         early = caught[0] if caught and step < stop and halt is None else None
-        if early is None:
-            self._picture(state, run.final_path)
-            self._summarise(run)
         verdict = watch.verdict if halt is None else halt
         return Outcome(run, step, early, not finite, verdict, halt is not None)
 
@@ -294,7 +309,9 @@ class _Session:
             picture = draw_images(*by_class(to_uint8(samples), labels))
         else:
             picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
-        picture.save(path)
+        partial = path.with_suffix(".png.part")
+        picture.save(partial, format="PNG")
+        partial.replace(path)
 
     def _summarise(self, run: Run) -> None:
         animate([*run.sample_paths(), run.final_path], run.animation_path)

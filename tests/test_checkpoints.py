@@ -1,5 +1,6 @@
 """Checkpoints: the same bits come back, damage is noticed, another network is refused."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import assert_same_bits, random_batch, tiny_config, tiny_gan
 
+from gan_jax import checkpoints as checkpoints_module
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import GeneratorConfig, OptimizerConfig
 from gan_jax.errors import InputError
@@ -232,3 +234,26 @@ def test_config_of_the_tests_has_all_parts():
     # The tests above speak for the default recipe only if theirs has a leaf of every kind.
     config = tiny_config()
     assert config.penalties and config.average_decay > 0 and config.decay.shape != "constant"
+
+
+def test_a_full_disk_is_said_and_costs_no_checkpoint(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    state = tiny_gan().init(jax.random.key(0))
+    checkpoints.save(state, {})
+
+    @contextlib.contextmanager
+    def full():
+        with real() as (args, checkpointer):
+
+            def save(*_, **__):
+                raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device")
+
+            monkeypatch.setattr(checkpointer, "save", save)
+            yield args, checkpointer
+
+    real = checkpoints_module._checkpointer
+    monkeypatch.setattr(checkpoints_module, "_checkpointer", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoints.save(dataclasses.replace(state, step=state.step + 1), {})
+    assert caught.value.filename == str(tmp_path / "checkpoints" / "1")
+    assert checkpoints.steps() == [0]

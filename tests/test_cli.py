@@ -18,7 +18,7 @@ from test_data_sources import write_idx
 from test_data_tfds import IMAGE, LABEL, prepare
 
 from gan_jax.cli import main
-from gan_jax.recipes import RECIPES
+from gan_jax.recipes import RECIPES, recipe
 from gan_jax.runs import Run, load
 
 TINY = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
@@ -57,7 +57,7 @@ BEFORE_JAX = [
     (["train", "--batch-size", "many"], 2, "--batch-size"),
     (["train", "--recipe", "gann"], 2, "did you mean 'gan'?"),
     (["train", "--recipe=gann"], 2, "did you mean 'gan'?"),
-    (["train", "--batch-size", "0"], 2, "batch_size: 0 is out of range; 1 to 65536 is allowed"),
+    (["train", "--batch-size", "0"], 2, "batch_size: 0 is out of range; 1 to 65,536 is allowed"),
     (["train", "--config", "none.toml"], 2, "none.toml: cannot be read"),
     (["train", "--steps", "3", "--epochs", "3"], 2, "cannot be given together with --steps"),
     (["train", "--epochs", "3", "--print-config"], 2, "together with --print-config"),
@@ -131,7 +131,7 @@ def test_flags_replace_the_file_and_the_file_the_recipe(tmp_path, capsys):
     ("text", "flags", "expected"),
     [
         ('recipe = "concept"', [], "concept"),
-        ('recipe = "concept"', ["--recipe", "gan"], "gan"),
+        ('recipe = "concept"', ["--recipe", "concept"], "concept"),
         ("seed = 1", ["--recipe", "concept"], "concept"),
         ("seed = 1", ["--recipe", "concept", "--recipe=gan"], "gan"),
         ("seed = 1", [], "gan"),
@@ -410,6 +410,61 @@ def test_commands_named_at_the_end_work_as_printed(tmp_path, monkeypatch, capsys
     assert len(commands) == 3
     for command in commands:
         assert main(shlex.split(command)) == 0
+
+
+def test_who_read_along_has_gone(tmp_path):
+    """As `| head` does: the training ends as it would have, and what is printed at once is cut."""
+    flags = ["--dataset", "ring", "--steps", "3", "--run-dir", "run", *TINY]
+    for arguments, status in ((["train", *flags], 0), (["recipes"], 141)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gan_jax", *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        with process.stderr as errors:
+            assert (process.wait(120), errors.read()) == (status, b"")
+    assert Run(tmp_path / "run").checkpoints.steps() == [3]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "a.png"), "a.png: No space left on device"),
+        (MemoryError("Unable to allocate 9 TiB"), "memory: there is too little (Unable to"),
+    ],
+)
+def test_what_the_system_refuses(error, message, monkeypatch, capsys):
+    def refused(*_, **__):
+        raise error
+
+    monkeypatch.setattr("gan_jax.train.train", refused)
+    assert main(["train", "--steps", "1"]) == 2
+    assert capsys.readouterr().err.startswith(f"gan-jax: {message}")
+
+
+def test_a_file_of_one_recipe_and_the_name_of_another(tmp_path, capsys):
+    """The file's values would be trained under the other's name."""
+    (tmp_path / "c.toml").write_text('recipe = "cgan"')
+    flags = ["--config", str(tmp_path / "c.toml"), "--print-config"]
+    assert main(["train", *flags, "--recipe", "concept"]) == 2
+    assert re.search("--recipe: 'concept' .* is of 'cgan'", capsys.readouterr().err)
+
+
+def test_a_folder_without_a_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--run-dir", "", "--steps", "1"]) == 2
+    assert "--run-dir: empty" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_more_samples_than_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Run.create("run").begin(recipe("gan"))
+    assert main(["sample", "run", "--count", "1000000000", "--output", "s.npz"]) == 2
+    assert "count: 1,000,000,000 samples need 1,568 GB" in capsys.readouterr().err
+    assert not Path("s.npz").exists()
 
 
 def test_no_advice_to_train_at_a_rate_of_zero(tmp_path, monkeypatch, capsys):

@@ -50,7 +50,7 @@ BAD = [
     ({"batch_sise": 3}, "batch_sise: no such field; did you mean 'batch_size'?"),
     ({"generator": {"width": [3]}}, "generator.width: no such field; did you mean 'widths'?"),
     ({"generator": 3}, "generator: 3 is not a table of fields"),
-    ({"batch_size": 0}, "batch_size: 0 is out of range; 1 to 65536 is allowed"),
+    ({"batch_size": 0}, "batch_size: 0 is out of range; 1 to 65,536 is allowed"),
     ({"batch_size": -1}, "batch_size: -1 is out of range"),
     ({"batch_size": 2.5}, "batch_size: 2.5 is a number; a whole number is allowed"),
     ({"batch_size": True}, "batch_size: True is a truth value; a whole number is allowed"),

@@ -69,6 +69,17 @@ def test_animation_has_every_frame(tmp_path):
         assert picture.convert("L").getpixel((4, 4)) == pytest.approx(250, abs=4)
 
 
+def test_a_picture_that_is_none_is_left_out_of_the_animation(tmp_path):
+    good, half = tmp_path / "0.png", tmp_path / "1.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(good)
+    half.write_bytes(good.read_bytes()[:2_000])
+    animate([half], tmp_path / "none.webp")
+    assert not (tmp_path / "none.webp").exists()
+    animate([good, half, good], tmp_path / "all.webp")
+    with Image.open(tmp_path / "all.webp") as picture:
+        assert getattr(picture, "n_frames", 1) == 1  # the second is the first once more
+
+
 def records(**values):
     return [{"step": step, **values} for step in (1, 2, 3)]
 

@@ -79,6 +79,19 @@ def test_cut_back(run):
     assert [record["step"] for record in run.read_metrics()] == [100, 200, 300]
 
 
+@pytest.mark.parametrize("foreign", [b'{"a": 1}', b"[1]", b"null", b"\xff", b'{"step": "2"}'])
+def test_cut_back_at_a_line_that_is_no_record(run, foreign):
+    run.append_metrics({"step": 1})
+    with open(run.metrics_path, "ab") as file:
+        file.write(foreign + b"\n")
+    run.append_metrics({"step": 2})
+    (run.samples_path / "step-x.png").write_bytes(b"")  # somebody else's
+    run.cut_back(2)
+    assert run.read_metrics() == [{"step": 1}]
+    assert (run.samples_path / "step-x.png").exists() and run.sample_paths() == []
+    assert not run.evaluations_path.exists()  # nor makes it what was not there
+
+
 def test_lines_are_strict_json(run):
     run.append_metrics({"step": 1, "loss": float("nan"), "norm": float("inf"), "finite": False})
     (line,) = run.metrics_path.read_text().splitlines()

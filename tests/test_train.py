@@ -21,6 +21,7 @@ from gan_jax import train as train_module
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
+from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, train
@@ -223,7 +224,9 @@ def test_resuming_past_the_decay_is_said(tmp_path):
 
 
 def test_nothing_left_to_do(whole):
-    with pytest.raises(InputError, match="steps: 60 asked, .* has done 60; give a larger total"):
+    with pytest.raises(
+        InputError, match="steps: none are left, .* has done 60; give a larger total"
+    ):
         resume(whole.path, console=quiet())
     with pytest.raises(InputError, match="steps: 30 asked"):
         resume(whole.path, 30, console=quiet())
@@ -358,6 +361,8 @@ def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number, times, whole):
         assert (outcome.step, outcome.signal) == (30, number)
         assert outcome.run.checkpoints.steps() == [20, 30]
         assert len(saved) == 2  # at 20, and once for the signal
+        run = outcome.run
+        assert all(p.exists() for p in (run.final_path, run.animation_path, run.curves_path))
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     monkeypatch.undo()
     assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
@@ -380,15 +385,46 @@ def test_progress_is_plain_off_a_terminal(tmp_path, monkeypatch):
     assert "gan_jax" in lines[0] and "float32" in lines[0] and f"jax {jax.__version__}" in lines[0]
     assert lines[1].startswith("ring: endless rows of 2, 8 classes")
     steps = [line for line in lines if line.startswith("step ")]
-    assert steps[-1].startswith(f"step {STEPS}/{STEPS} 100%")
-    assert "real told from fake" in steps[-1] and "steps/s" in steps[-1]
+    assert steps[-1].startswith(f"step {STEPS}/{STEPS} · ")
+    assert "told apart" in steps[-1] and "steps/s" in steps[-1]
     assert not any("\x1b" in line for line in lines)
 
 
 def test_live_line_on_a_terminal(tmp_path):
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     train(dataclasses.replace(CONFIG, steps=20), tmp_path / "run", console=console)
-    assert "step 20/20 100%" in said(console)
+    assert "step 20/20 · " in said(console)
+
+
+def test_what_matters_fits_into_80_columns():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with Progress(console, 60_000, 64) as progress:
+        progress._marked = (time.perf_counter() - 100.0, 0)
+        progress.count(34_567)
+        numbers = {"real_above_fake": 0.84, "discriminator_loss": 1.2, "generator_loss": 0.7}
+        progress.show(34_567, numbers)
+    assert "step 34,567/60,000 · 1:14 left · told apart 84% · 346 steps/s · 22,12" in said(console)
+    longest = max(map(len, said(console).replace("\r", "\n").splitlines()))
+    assert longest < 100  # with its codes: what "^C" adds does not begin another row
+
+
+def test_a_terminal_that_cannot_be_written_over_gets_plain_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with Progress(console, 10, 64) as progress:
+        progress.count(1)
+        numbers = {"real_above_fake": 0.84, "discriminator_loss": 1.2, "generator_loss": 0.7}
+        progress.show(1, numbers)
+    assert said(console) == "step 1/10 · told apart 84% · losses D 1.20 G 0.70\n"
+
+
+def test_too_little_memory_is_said(tmp_path, monkeypatch):
+    def steps(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(train_module._Session, "_steps", steps)
+    with pytest.raises(InputError, match="memory: .* 16 rows a step .*allocating 9 bytes"):
+        train(CONFIG, tmp_path / "run", console=quiet())
 
 
 def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):

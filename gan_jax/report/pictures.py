@@ -1,5 +1,6 @@
 """Samples as pictures: grids of images, clouds of points, and how they evolve."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,14 +96,19 @@ def _dot(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int]) -
 
 
 def animate(frames: Sequence[Path], path: Path) -> None:
-    """The pictures one after the other as an animated WebP; the last one stays for a while."""
+    """The pictures one after the other as an animated WebP; the last one stays for a while.
+
+    A picture that cannot be read is left out.
+    """
     if len(frames) > _FRAMES:
         frames = [frames[round(i * (len(frames) - 1) / (_FRAMES - 1))] for i in range(_FRAMES)]
     pictures = []
     for frame in frames:
-        with Image.open(frame) as picture:
+        with contextlib.suppress(OSError, SyntaxError), Image.open(frame) as picture:
             picture.thumbnail((_SIDE, _SIDE))
             pictures.append(picture.convert("RGB"))
+    if not pictures:
+        return
     durations = [120] * (len(pictures) - 1) + [2000]  # milliseconds
     pictures[0].save(
         path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=70
