@@ -11,8 +11,9 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ MNIST_FILES = [
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), np.uint8)
 LABEL = tfds.features.ClassLabel(num_classes=7)
 IMAGE = tfds.features.Image(shape=(None, None, 3))
+REACHABLE = preparing.reachable  # itself: tests get a stand-in
 
 
 @pytest.fixture(autouse=True)
@@ -375,22 +377,89 @@ def test_download_without_tensorflow(
     assert_second_start_is_light("kmnist", tmp_path / "root", dataset)
 
 
-def test_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # the fixture's stand-in
+def test_reachable_without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert preparing.reachable(f"http://127.0.0.1:{port}/file")
-        monkeypatch.setattr(
-            "urllib.request.getproxies", lambda: {"https": f"http://127.0.0.1:{port}"}
-        )
-        assert preparing.reachable("https://nowhere.invalid/file")
-        assert not preparing.reachable("http://nowhere.invalid/file")
-    assert not preparing.reachable(f"http://127.0.0.1:{port}/file")
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
+        assert REACHABLE(url)
+    assert not REACHABLE(url)
+
+
+class Proxy(Quiet):
+    status = 403
+    asked: ClassVar[list[str]] = []
+
+    def do_CONNECT(self) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        allowed = self.headers["Proxy-Authorization"] == "Basic bWU6YSBi"  # me:a b
+        self.send_response(self.status if allowed else 407)
+        self.end_headers()
+
+    do_HEAD = do_CONNECT
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Proxy]]:
+    """A proxy for all addresses, as the environment names it, which knows who asks."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        for scheme in ("http", "https"):
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://me:a%20b@127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(Proxy, "asked", [])
+        yield Proxy
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "online"),
+    [
+        ("https://nowhere.invalid/file", 200, True),
+        ("https://nowhere.invalid/file", 403, False),
+        ("https://nowhere.invalid/file", 502, False),
+        ("http://nowhere.invalid/file", 200, True),
+        ("http://nowhere.invalid/file", 404, True),
+        ("http://nowhere.invalid/file", 403, False),
+        ("http://nowhere.invalid/file", 502, False),
+    ],
+)
+def test_reachable_by_proxy(
+    url: str, status: int, online: bool, proxy: type[Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "status", status)
+    assert REACHABLE(url) == online
+    secure = url.startswith("https")
+    assert proxy.asked == ["CONNECT nowhere.invalid:443" if secure else f"HEAD {url}"]
+
+
+def test_a_proxy_that_refuses_means_offline(
+    proxy: type[Proxy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "reachable", REACHABLE)
+    monkeypatch.setattr(preparing, "_download_and_prepare", must_not_run)
+    for name in ("mnist", "kmnist"):
+        assert "cannot be reached to download it; put t10k" in refusal(name, tmp_path)
+    assert len(proxy.asked) == 2
+
+
+def test_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "PATIENCE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": address})
+        assert not REACHABLE("https://nowhere.invalid/file")
+
+
+def test_addresses_that_need_no_proxy(proxy: type[Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert REACHABLE(f"https://127.0.0.1:{server.getsockname()[1]}/file")
+    assert not proxy.asked
 
 
 def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    monkeypatch.setattr("urllib.request.getproxies", dict)
     released, gave_up = threading.Event(), threading.Event()
 
     def hang(*_: object, **__: object) -> socket.socket:
@@ -400,7 +469,7 @@ def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(preparing, "PATIENCE", 0.01)
     monkeypatch.setattr(socket, "create_connection", hang)
-    assert not preparing.reachable("http://nowhere.invalid/file")
+    assert not REACHABLE("http://nowhere.invalid/file")
     assert not gave_up.is_set()
     released.set()
 

@@ -7,14 +7,14 @@ writes and describes, so that the result is the one everybody has.
 
 import contextlib
 import os
-import socket
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from gan_jax.data.checks import reading, shown
 from gan_jax.data.idx import read_idx
@@ -72,28 +72,68 @@ def image_and_label(where: str, info: Any) -> tuple[str, str | None]:
 
 
 def reachable(url: str) -> bool:
-    """Whether that address, or the proxy in front of it, answers at once."""
-    from urllib.request import getproxies  # here, because it is slow and hardly ever needed
+    """Whether that address answers at once, by way of the proxy in front of it if there is one."""
+    from http.client import HTTPException  # here, because it is slow and hardly ever needed
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, ValueError, HTTPException):
+            if _answers(url):
+                answered.set()
+
+    # In a thread, because looking up a name cannot be given a time limit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return answered.is_set()
+
+
+def _answers(url: str) -> bool:
+    """Whether that address can be connected to, or the proxy in front of it is willing to do so.
+
+    Raises:
+        OSError, ValueError, HTTPException: which means no.
+    """
+    from http.client import HTTPConnection
+
+    target, proxy = urlsplit(url), _proxy(url)
+    near = proxy or target
+    with contextlib.closing(
+        HTTPConnection(str(near.hostname), _port(near), timeout=PATIENCE)
+    ) as connection:
+        if proxy is None or proxy.scheme != "http":  # other kinds are not asked in plain HTTP
+            connection.connect()
+        elif target.scheme == "https":
+            connection.set_tunnel(str(target.hostname), _port(target), _credentials(proxy))
+            connection.connect()  # which fails where the proxy refuses
+        else:
+            connection.request("HEAD", url, headers=_credentials(proxy))
+            status = connection.getresponse().status
+            # How a proxy says that it will not or cannot; of other answers a download tells more.
+            return status not in (403, 407) and status < 500
+    return True
+
+
+def _proxy(url: str) -> SplitResult | None:
+    from urllib.request import getproxies, proxy_bypass
 
     target = urlsplit(url)
     proxy = getproxies().get(target.scheme)
-    if proxy:
-        target = urlsplit(proxy)
-    port = target.port or (443 if target.scheme == "https" else 80)
-    connected = threading.Event()
+    if not proxy or proxy_bypass(str(target.hostname)):
+        return None
+    return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
 
-    def connect() -> None:
-        try:
-            socket.create_connection((target.hostname, port), timeout=PATIENCE).close()
-            connected.set()
-        except OSError:
-            pass
 
-    # In a thread, because looking up a name cannot be given a time limit.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return connected.is_set()
+def _port(address: SplitResult) -> int:
+    return address.port or (443 if address.scheme == "https" else 80)
+
+
+def _credentials(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    given = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(given.encode()).decode()}"}
 
 
 def _builder(name: str, root: Path) -> Any:
