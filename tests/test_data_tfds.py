@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -278,6 +279,38 @@ def test_unknown_name_like_no_other(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # where no neighbour is called x
     assert refusal(name, tmp_path).startswith("dataset: ")
+
+
+def test_unknown_configuration(tmp_path: Path) -> None:
+    message = refusal("emnist/leters", tmp_path)
+    assert message.startswith("dataset: 'emnist/leters' is not one of emnist/byclass, ")
+    assert message.endswith("; did you mean 'emnist/letters'?")
+
+
+def test_a_version_is_not_chosen_by_name(tmp_path: Path) -> None:
+    for name in ("mnist/9.9.9", "mnist/3.0.1"):
+        message = refusal(name, tmp_path)
+        assert message.startswith(f"dataset: {name!r}: ")
+        assert message.endswith("its version (3.0.1) is not chosen by name; give 'mnist' alone")
+
+
+def test_images_of_several_sizes_are_refused_before_the_download(tmp_path: Path) -> None:
+    for name in ("oxford_flowers102", "cycle_gan/apple2orange"):
+        message = refusal(name, tmp_path)
+        assert "declared as (None, None, 3), of no fixed size" in message
+        assert "TensorFlow" not in message
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is not None, reason="TensorFlow is installed")
+def test_a_builder_that_needs_tensorflow_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal("titanic", tmp_path)
+    assert message == (
+        "dataset: 'titanic' cannot even be looked at without TensorFlow; "
+        "run: pip install tensorflow-cpu"
+    )
+    assert capsys.readouterr() == ("", "")
 
 
 def must_not_run(*_: object) -> None:

@@ -6,6 +6,7 @@ writes and describes, so that the result is the one everybody has.
 """
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from gan_jax.data.checks import reading, shown
 from gan_jax.data.idx import read_idx
 from gan_jax.data.mixtures import MIXTURES
-from gan_jax.errors import InputError, suggestion
+from gan_jax.errors import InputError, lookup, suggestion
 
 __all__ = ["image_and_label", "instructions", "prepare", "reachable"]
 
@@ -35,7 +36,7 @@ def prepare(name: str, root: Path) -> Path:
         InputError: no such set, or it cannot be prepared here; the message says what to do.
     """
     builder = _builder(name, root)
-    image_and_label(f"dataset: {name!r}", builder.info)  # rather now than after the download
+    _check_images(name, builder.info)  # rather now than after the download
     if name in WITHOUT_TENSORFLOW:
         _avoid_tensorflow(builder)
     elif find_spec("tensorflow") is None:
@@ -143,12 +144,50 @@ def _builder(name: str, root: Path) -> Any:
     if name.split("/")[0] not in known:
         near = suggestion(name.lower(), ["digits", *MIXTURES, *known])
         raise InputError(f"dataset: {name!r} is no file, folder or known data set{near}")
-    with reading(f"dataset: {name!r}"):
-        configs = list(tfds.builder_cls(name.split("/")[0]).builder_configs)
-        if configs and "/" not in name:
-            choices = ", ".join(f"{name}/{config}" for config in configs)
-            raise InputError(f"dataset: {name!r} must name one of {choices}")
+    with reading(f"dataset: {name!r}"), _told_of_tensorflow(name):
+        kind = tfds.builder_cls(name.split("/")[0])
+        _check_config(name, kind)
         return tfds.builder(name, data_dir=root, file_format="array_record")
+
+
+def _check_config(name: str, kind: Any) -> None:
+    base, _, config = name.partition("/")
+    choices = {f"{base}/{each}": each for each in kind.builder_configs}
+    if choices and not config:
+        raise InputError(f"dataset: {name!r} must name one of {', '.join(choices)}")
+    if choices:
+        lookup("dataset", name, choices)
+    elif config:
+        versions = sorted({str(each) for each in (kind.VERSION, *kind.SUPPORTED_VERSIONS)})
+        raise InputError(
+            f"dataset: {name!r}: {base!r} has no configurations, and its version "
+            f"({', '.join(versions)}) is not chosen by name; give {base!r} alone"
+        )
+
+
+@contextlib.contextmanager
+def _told_of_tensorflow(name: str) -> Iterator[None]:
+    """Some builders need it from the start; a line is said in place of a banner on stdout."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except ImportError as error:
+        if "'tensorflow'" not in str(error):
+            raise
+        raise InputError(
+            f"dataset: {name!r} cannot even be looked at without TensorFlow; "
+            "run: pip install tensorflow-cpu"
+        ) from error
+
+
+def _check_images(name: str, info: Any) -> None:
+    image, _ = image_and_label(f"dataset: {name!r}", info)
+    shape = info.features[image].shape
+    if None in shape:
+        raise InputError(
+            f"dataset: {name!r}: its images are declared as {shape}, of no fixed size; "
+            "save them at one size and give their folder"
+        )
 
 
 def _feature(info: Any, kind: type, preferred: list[Any]) -> str | None:
