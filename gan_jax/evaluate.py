@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ def evaluate(
         )
     else:
         assert against is not None
-        dataset = load(against, data_dir=data_dir)
+        dataset = load(against, data_dir=data_dir, tell=partial(say, console))
     asked = min(FULL if full else FAST, len(dataset.test.samples))
     labels = playing = None
     if outside is None:

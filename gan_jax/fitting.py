@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,12 @@ def compiler_facts() -> dict[str, str]:
 
 def load_dataset(config: Config, console: Console) -> Dataset:
     """What the config names, told in a line."""
-    dataset = load(config.dataset, data_dir=config.data_dir, validation=config.validation)
+    dataset = load(
+        config.dataset,
+        data_dir=config.data_dir,
+        validation=config.validation,
+        tell=partial(say, console),
+    )
     shape = "x".join(map(str, dataset.sample_shape))
     rows = (
         "endless rows"

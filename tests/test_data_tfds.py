@@ -3,6 +3,7 @@
 import functools
 import gzip
 import http.server
+import io
 import json
 import re
 import shutil
@@ -16,14 +17,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import absl.logging
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from rich.console import Console
 from tensorflow_datasets.core import registered
 
+from gan_jax.config import Config
 from gan_jax.data import Dataset, Part, load, preparing
 from gan_jax.errors import InputError
+from gan_jax.fitting import load_dataset
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MNIST_FILES = [
@@ -112,6 +117,26 @@ def test_a_prepared_set(tmp_path: Path) -> None:
     assert rows(dataset.train) == expected(range(8))
     assert rows(dataset.test) == expected(range(8, 12))
     assert (dataset.sample_shape, dataset.classes, dataset.note) == ((6, 5, 3), 7, "")
+
+
+def test_the_first_start_says_why_it_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def log(level: int, message: str, times: int) -> None:
+        absl.logging.log(level, message)  # which would be silent in all tests but the first
+        absl.logging.log(level, "another word")
+
+    monkeypatch.setattr(absl.logging, "log_first_n", log)
+    prepare(tmp_path, {"train": [example(n) for n in range(12)]}, image=IMAGE, label=LABEL)
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    config = Config(dataset="tiny", data_dir=str(tmp_path))
+    for _ in range(2):
+        load_dataset(config, console)
+    told = output.getvalue().splitlines()
+    assert told[0] == "decoding tiny, once: the next start finds it decoded"
+    assert [line.split(":")[0] for line in told[1:]] == ["tiny", "tiny"]
+    assert {record.getMessage() for record in caplog.records} == {"another word"}
 
 
 def test_blocks_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

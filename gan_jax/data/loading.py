@@ -1,6 +1,7 @@
 """From a name or a path to a data set: which reader, and which rows are set aside."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,13 @@ NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", *MIXTURES)
 TEST_SHARE = 0.1
 
 
-def load(dataset: str, *, data_dir: str = "", validation: float = 0.0) -> Dataset:
+def load(
+    dataset: str,
+    *,
+    data_dir: str = "",
+    validation: float = 0.0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Dataset:
     """A data set by name or path.
 
     Args:
@@ -33,6 +40,7 @@ def load(dataset: str, *, data_dir: str = "", validation: float = 0.0) -> Datase
             ``~/tensorflow_datasets``.
         validation: Share of the training rows to set aside for choosing between runs, in [0, 1);
             a mixture, whose rows are endless, draws 10,000 for it whatever the share.
+        tell: Is given a line for the user before what takes long.
 
     Raises:
         InputError: no such data set, or one that cannot be used; the message names the file.
@@ -41,14 +49,14 @@ def load(dataset: str, *, data_dir: str = "", validation: float = 0.0) -> Datase
         raise InputError(f"validation: {validation} is not allowed; at least 0 and less than 1")
     if dataset in MIXTURES:
         return load_mixture(dataset, validation=validation > 0)
-    return _split(dataset, _read(dataset, data_dir), validation)
+    return _split(dataset, _read(dataset, data_dir, tell), validation)
 
 
-def _read(dataset: str, data_dir: str) -> Source:
+def _read(dataset: str, data_dir: str, tell: Callable[[str], None]) -> Source:
     if dataset == "digits":
         return load_digits()
     path = location(dataset)
-    return load_prepared(dataset, data_dir) if path is None else _read_path(path)
+    return load_prepared(dataset, data_dir, tell) if path is None else _read_path(path)
 
 
 def location(dataset: str) -> Path | None:

@@ -3,10 +3,12 @@
 Folders are found by path, so that a start from the cache imports none of tensorflow-datasets.
 """
 
+import contextlib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,13 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 BLOCK = 1_000  # records decoded at a time: enough to hide the cost of a call, little to hold
 
 
-def load_prepared(name: str, data_dir: str) -> Source:
+def load_prepared(name: str, data_dir: str, tell: Callable[[str], None]) -> Source:
     """An image set of tensorflow-datasets, prepared first where that can be done.
+
+    Args:
+        name: As tensorflow-datasets calls it, with any configuration.
+        data_dir: Where it keeps its files; if empty, where the environment says.
+        tell: Is given a line before what takes long.
 
     Raises:
         InputError: no such set, one that cannot be prepared here, or one of no fixed image shape.
@@ -45,7 +52,12 @@ def load_prepared(name: str, data_dir: str) -> Source:
             f"{shown(folder)}: prepared as {file_format}, which only TensorFlow reads; give "
             f"{shown(other)} as data_dir, prepared by: {instructions(name, other)}"
         )
-    return cached("tfds", listed(folder), lambda: _decode(folder))
+
+    def decode() -> Source:
+        tell(f"decoding {name}, once: the next start finds it decoded")
+        return _decode(folder)
+
+    return cached("tfds", listed(folder), decode)
 
 
 def _find(name: str, root: Path) -> Path | None:
@@ -70,6 +82,21 @@ def _versions(folder: Path) -> list[Path]:
     ]
 
 
+@contextlib.contextmanager
+def _no_word_of_opencv() -> Iterator[None]:
+    """Without the warning that another decoder would be faster, which nobody has to act on."""
+
+    def others(record: logging.LogRecord) -> bool:
+        return "OpenCV is not installed" not in record.getMessage()
+
+    logger = logging.getLogger("absl")  # which absl has to make: tensorflow-datasets imports it
+    logger.addFilter(others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(others)
+
+
 def _decode(folder: Path) -> Source:
     import tensorflow_datasets as tfds
 
@@ -80,9 +107,10 @@ def _decode(folder: Path) -> Source:
     image, label = image_and_label(where, builder.info)
     if "train" not in splits:
         raise InputError(f"{where}: no split named train; found {', '.join(sorted(splits))}")
-    train = _part(where, builder, "train", image, label)
     held_out = next((split for split in ("test", "validation") if split in splits), None)
-    test = _part(where, builder, held_out, image, label) if held_out else None
+    with _no_word_of_opencv():
+        train = _part(where, builder, "train", image, label)
+        test = _part(where, builder, held_out, image, label) if held_out else None
     note = "no test part: the validation part is used as one" if held_out == "validation" else ""
     classes = builder.info.features[label].num_classes if label else None
     return combine(where, train, test, classes, note)
