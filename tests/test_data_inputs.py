@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gan_jax.data import load
+from gan_jax.data.arrays import read_npz
 from gan_jax.data.checks import MAX_BYTES, reading
 from gan_jax.errors import InputError
 
@@ -143,6 +144,18 @@ def unreadable(root: Path) -> Path:
     return root
 
 
+def pipe(name: str, chosen: str = "") -> Build:
+    """A pipe into which nobody writes."""
+
+    def build(root: Path) -> Path:
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no named pipes here")
+        os.mkfifo(root / name)
+        return root / chosen
+
+    return build
+
+
 def unknown_encoding(root: Path) -> Path:
     """A folder whose name is no UTF-8, and holds nothing."""
     path = Path(os.fsdecode(os.fsencode(root) + b"/\xff\n"))
@@ -224,6 +237,13 @@ CASES: dict[str, tuple[Build, list[str]]] = {
     "image bomb": (folder({"a.png": png(60_000, 60_000, 8, 0, b"")}), ["a.png", "pixels"]),
     "large header": (folder({"a.png": png(10_000, 10_000, 8, 0, b"")}), ["a.png", "pixels"]),
     "unreadable image": (unreadable, ["a.png", "Permission denied"]),
+    "pipe as npy": (pipe("data.npy", "data.npy"), ["data.npy", "neither a file nor a folder"]),
+    "pipe as npz": (pipe("data.npz", "data.npz"), ["data.npz", "neither a file nor a folder"]),
+    "pipe as image": (pipe("a.png"), ["a.png", "neither a file nor a folder"]),
+    "pipe as idx": (
+        pipe("train-images-idx3-ubyte"),
+        ["train-images-idx3-ubyte", "neither a file nor a folder"],
+    ),
     "no rows": (npz(images=IMAGES[:0]), ["data.npz: images", "(0, 8, 5, 1)"]),
     "no pixels": (npz(images=IMAGES[:, :0]), ["data.npz: images", "(4, 0, 5, 1)"]),
     "no features": (npz(samples=FINITE[:, :0]), ["data.npz: samples", "(4, 0)"]),
@@ -324,6 +344,11 @@ def test_bad_input_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
     assert "data" in message
     for words in expected:
         assert words in message
+
+
+def test_a_pipe_in_place_of_samples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.npz: neither a file nor a folder"):
+        read_npz(pipe("data.npz", "data.npz")(tmp_path), ("images",), ("labels",))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2.0, float("nan")])

@@ -14,6 +14,7 @@ from gan_jax.data.checks import (
     as_labels,
     as_samples,
     as_vectors,
+    check_file,
     check_size,
     combine,
     reading,
@@ -41,6 +42,7 @@ def load_npy(path: Path) -> Source:
         InputError: the file is damaged, or holds something else.
     """
     where = shown(path)
+    check_file(path)
     with reading(where), path.open("rb") as stream:
         check_size(where, _declared_size(where, stream, path.stat().st_size))
         stream.seek(0)
@@ -55,6 +57,7 @@ def load_npz(path: Path) -> Source:
         InputError: the file is damaged, or an array in it is missing, unknown or unfit.
     """
     where = shown(path)
+    check_file(path)
     with reading(where), zipfile.ZipFile(path) as archive:
         keys = {name.removesuffix(".npy"): name for name in archive.namelist()}
         layout = _layout(where, keys)
@@ -79,6 +82,7 @@ def read_npz(
         InputError: the file is damaged, or has no array of those names.
     """
     where = shown(path)
+    check_file(path)
     with reading(where), zipfile.ZipFile(path) as archive:
         keys = sorted(name.removesuffix(".npy") for name in archive.namelist())
         chosen = [next((n for n in names if n in keys), None) for names in (samples, labels)]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.data.checks import reading, shown
+from gan_jax.data.checks import check_file, reading, shown
 from gan_jax.data.dataset import Part, Source
 from gan_jax.environment import cache_dir
 
@@ -42,6 +42,7 @@ def cached(kind: str, files: Iterable[Path], decode: Callable[[], Source]) -> So
 def _key(kind: str, files: Iterable[Path]) -> str:
     facts: list[object] = [FORMAT, kind]
     for path in files:
+        check_file(path)
         with reading(shown(path)):
             status = path.stat()
         facts.append([os.path.abspath(path), status.st_size, status.st_mtime_ns])

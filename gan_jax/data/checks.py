@@ -16,6 +16,7 @@ __all__ = [
     "as_labels",
     "as_samples",
     "as_vectors",
+    "check_file",
     "check_size",
     "combine",
     "listed",
@@ -65,6 +66,16 @@ def listed(folder: Path) -> list[Path]:
     """
     with reading(shown(folder)):
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def check_file(path: Path) -> None:
+    """Refuse what could keep us waiting for ever once it is opened, as a pipe does.
+
+    Raises:
+        InputError: there is something, and neither a file nor a folder.
+    """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise InputError(f"{shown(path)}: neither a file nor a folder")
 
 
 def check_size(where: str, size: int) -> None:
