@@ -187,7 +187,12 @@ class _Session:
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
         self.stream = make_stream(
-            dataset.train, self.rows, config.data_seed, self.length, name=dataset.name
+            dataset.train,
+            self.rows,
+            config.data_seed,
+            self.length,
+            name=dataset.name,
+            note=dataset.note,
         )
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)

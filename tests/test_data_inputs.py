@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_jax.cli import main
 from gan_jax.data import load
 from gan_jax.data.arrays import read_npz
 from gan_jax.data.checks import MAX_BYTES, reading
@@ -335,15 +336,31 @@ def refusal(dataset: str, **options: float) -> str:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as users run it
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_one_line(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     build, expected = CASES[case]
     root = tmp_path / "data"
     root.mkdir()
-    message = refusal(str(build(root)))
+    assert main(["train", "--dataset", str(build(root)), "--steps", "1"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("gan-jax: ") and message.endswith("\n")
+    message = message[:-1]
     assert message.isprintable()
     assert "data" in message
     for words in expected:
         assert words in message
+
+
+def test_too_few_rows_after_some_were_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = npz(images=np.zeros((20, 8, 8), np.uint8))(tmp_path)
+    assert main(["train", "--dataset", str(path), "--batch-size", "64", "--steps", "1"]) == 2
+    assert capsys.readouterr().err == (
+        f"gan-jax: batch_size: a step takes 64 rows; {path} has 18 "
+        "(no test part: 2 of 20 rows were set aside for it)\n"
+    )
 
 
 def test_a_pipe_in_place_of_samples_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,13 @@ class Stream(NamedTuple):
 
 
 def make_stream(
-    data: Part | Mixture, batch_rows: int, seed: int, length: int, *, name: str = "the data"
+    data: Part | Mixture,
+    batch_rows: int,
+    seed: int,
+    length: int,
+    *,
+    name: str = "the data",
+    note: str = "",
 ) -> Stream:
     """The stream of a data set's training part.
 
@@ -45,6 +51,7 @@ def make_stream(
         seed: the data seed.
         length: how many steps ``picks`` plans at a time; changes nothing else.
         name: what errors call the data.
+        note: why there may be fewer rows than the user thinks.
 
     Raises:
         InputError: fewer rows than a step takes.
@@ -55,6 +62,7 @@ def make_stream(
     if len(data.samples) < batch_rows:
         raise InputError(
             f"batch_size: a step takes {batch_rows} rows; {name} has {len(data.samples)}"
+            + (f" ({note})" if note else "")
         )
     return _row_stream(data, batch_rows, key, length)
 
