@@ -18,6 +18,7 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_set
 os.environ.setdefault("COMMANDS_XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
 os.environ["XLA_FLAGS"] = " ".join(
     [environment.with_options(os.environ["COMMANDS_XLA_FLAGS"])]
+    + ["--xla_cpu_parallel_codegen_split_count=1"]  # for one core
     + [
         f"--{name}={str(value).lower()}"
         for name, value in environment.run_once(

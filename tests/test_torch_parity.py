@@ -72,9 +72,15 @@ def test_steps_are_those_of_pytorch(name, monkeypatch):
         discriminator=dataclasses.replace(state.discriminator, params=start["discriminator"]),
         average=start["generator"],
     )
-    for step, (real, latents) in enumerate(zip(value("real"), value("latents"), strict=True)):
+
+    @jax.jit
+    def train_step(state, batch, latents):
         fixed["latents"] = latents
-        state, metrics = gan.train_step(state, Batch(real.reshape(-1, *config.sample_shape)))
+        return gan.train_step(state, batch)
+
+    for step, (real, latents) in enumerate(zip(value("real"), value("latents"), strict=True)):
+        batch = Batch(real.reshape(-1, *config.sample_shape))
+        state, metrics = train_step(state, batch, latents)
         losses = [metrics.discriminator_loss, metrics.generator_loss]
         np.testing.assert_allclose(losses, value("losses")[step], rtol=2e-6)
         found = named(state.generator.params, "generator")

@@ -88,7 +88,7 @@ def test_same_seed_same_run(whole, tmp_path):
     assert_same_run(again, whole)
 
 
-@pytest.mark.parametrize("stop", [1, 20, 33, 59])
+@pytest.mark.parametrize("stop", [1, 33])  # and ten more, below
 def test_stopped_and_resumed_is_never_stopped(whole, tmp_path, stop):
     first = train(dataclasses.replace(CONFIG, steps=stop), tmp_path / "run", console=quiet())
     assert first.step == stop
@@ -332,8 +332,15 @@ def test_a_signal_while_the_step_compiles_waits_for_nothing(tmp_path, monkeypatc
     assert asked
 
 
-@pytest.mark.parametrize("times", ["once", "twice at once", "twice, and meant"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [
+        (signal.SIGINT, "once"),
+        (signal.SIGTERM, "once"),
+        (signal.SIGTERM, "twice at once"),
+        (signal.SIGINT, "twice, and meant"),
+    ],
+)
 def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number, times, whole):
     real = Run.append_metrics
 
