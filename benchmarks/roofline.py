@@ -12,7 +12,8 @@ its fastest maker. The fastest of XLA's alone make the roof of a step that XLA c
 
 In turns: the steps in a loop, and the same with one thing left out: latents drawn, the
 optimisers (plain gradient descent in their place), gradient norms, rows gathered, the average;
-and with dispatch put in, one program call a step.
+and with dispatch put in, one program call a step. Where PyTorch is installed, also its steps: by
+what factor they take longer than the roof is the most that any step could gain on them.
 """
 
 import argparse
@@ -42,6 +43,7 @@ from gan_jax.loops import advance
 
 try:
     import torch  # pyright: ignore[reportMissingImports]
+    from train_throughput import peer_runs
 except ImportError:
     torch = None
 
@@ -198,7 +200,8 @@ def main() -> None:
 
     runs = without(config, stream)
     runs |= {k: v for k, v in measure(config, data).items() if k != "in a loop"}
-    rates = in_turns(runs, steps, turns)
+    peers = peer_runs(config, data) if torch else {}
+    rates = in_turns(runs | peers, steps, turns)
     print(table(rates))
     seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
     whole = seconds["whole"]
@@ -215,6 +218,13 @@ def main() -> None:
         f"reaches {best / whole:.0%} of the first, {seconds['bare products'] / whole:.0%} of its "
         f"bare products, {counted['product_flops'] / whole / 1e9:,.0f} GFLOP/s"
     )
+    peer = min((seconds[name] for name in peers), default=math.nan)
+    if peers:
+        print(
+            f"the best PyTorch takes {1e6 * peer:,.0f} us: {peer / whole:.2f} times a step, "
+            f"{peer / best_of_xla:.2f} times XLA's products, {peer / best:.2f} times the fastest "
+            "products: no step can be faster by more"
+        )
     if arguments.json:
         listed = [
             {**product._asdict(), "dtype": str(jnp.dtype(product.dtype)), "precision": None}
@@ -231,6 +241,7 @@ def main() -> None:
             "roof_seconds": best,
             "roof_of_xla_seconds": best_of_xla,
             "share_of_roof": best / whole,
+            "peer_seconds": peer if peers else None,
         }
         record.write(arguments.json, figures)
 
