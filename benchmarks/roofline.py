@@ -45,7 +45,7 @@ try:
     import torch  # pyright: ignore[reportMissingImports]
     from train_throughput import peer_runs
 except ImportError:
-    torch = None
+    torch = peer_runs = None
 
 
 def counts(gan: GAN, stream: Stream) -> dict[str, float]:
@@ -200,7 +200,7 @@ def main() -> None:
 
     runs = without(config, stream)
     runs |= {k: v for k, v in measure(config, data).items() if k != "in a loop"}
-    peers = peer_runs(config, data) if torch else {}
+    peers = peer_runs(config, data) if peer_runs else {}
     rates = in_turns(runs | peers, steps, turns)
     print(table(rates))
     seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
