@@ -48,7 +48,9 @@ def _train(arguments: Sequence[str]) -> int:
     values = Config.read_toml(_path(file)) if file is not None else {}
     name = value_of(arguments, "recipe") or values.get("recipe", "gan")
     if name != values.get("recipe", name):
-        raise InputError(f"--recipe: {name!r} was given, and {file} is of {values['recipe']!r}")
+        raise InputError(
+            f"--recipe: {name!r} was given, and {file} is of {values['recipe']!r}; give one of them"
+        )
     base = Config() if name == Config().recipe else recipe(str(name))
     if file is not None:
         base = Config.from_toml(_path(file), base)

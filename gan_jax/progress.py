@@ -118,10 +118,10 @@ class Progress:
         self._shown = time.perf_counter()
         line = self._line(step, numbers, note)
         if self._lively:
-            text = Text(line, no_wrap=True)
             # The terminal's own "^C" must not make two rows of it, of which one would stay.
-            text.truncate(self._console.width - 3, overflow="ellipsis")
-            self._live.update(text, refresh=True)
+            while len(line) > self._console.width - 2 and " · " in line:
+                line = line.rpartition(" · ")[0]
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             self._console.print(line, highlight=False, soft_wrap=True)
 
@@ -136,8 +136,8 @@ class Progress:
         share = float(numbers["real_above_fake"])
         parts.append(f"told apart {100 * share:.0f}%")
         if rate > 0:
-            parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
-            parts.append(f"{rate * self._rows:,.0f} images/s")
+            steps = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+            parts.append(f"{steps} steps/s, {rate * self._rows:,.0f} images/s")
         losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
         parts.append("losses D {} G {}".format(*map(_loss, losses)))
         return " · ".join(parts)

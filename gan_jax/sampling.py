@@ -1,7 +1,6 @@
 """Samples of a finished run, as numbers or as a picture."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from gan_jax.config import Config
+from gan_jax.data.checks import MAX_BYTES
 from gan_jax.errors import InputError
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
@@ -143,21 +143,19 @@ def sample_run(
         As `sampler` says.
 
     Raises:
-        InputError: a count below one or beyond the memory, no run there, or no sound checkpoint.
+        InputError: a count below one or too large to hold, no run there, or no sound checkpoint.
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed} is out of range; 0 to {2**32 - 1} is allowed")
     config = Run.open(path).read_config()
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        each = math.prod(config.sample_shape) * (1 if len(config.sample_shape) == 3 else 4)
-        if 2 * count * each > memory:  # in blocks, and together
-            raise InputError(
-                f"count: {count:,} samples need {2 * count * each / 1e9:,.0f} GB of memory, and "
-                f"here are {memory / 1e9:,.0f}; draw fewer at a time, under several seeds"
-            )
+    size = count * math.prod(config.sample_shape) * (1 if len(config.sample_shape) == 3 else 4)
+    if size > MAX_BYTES:
+        raise InputError(
+            f"count: {count:,} samples are {size:,} bytes; at most {MAX_BYTES:,} are held in "
+            "memory: draw fewer at a time, under several seeds"
+        )
     gan, state = load(path, best=best)
     return sampler(gan, config.generator.categories)(state, count, seed, labels, categories)
 

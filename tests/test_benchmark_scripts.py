@@ -88,6 +88,8 @@ def test_roofline(tmp_path):
     assert found["roof_of_xla_seconds"] == pytest.approx(
         sum(p["count"] * seconds for p, seconds in zip(listed, by_xla, strict=True))
     )
+    peers = [rate for name, (rate,) in found["rates"].items() if name.startswith("PyTorch")]
+    assert found["peer_seconds"] == (pytest.approx(1 / max(peers)) if peers else None)
 
 
 def test_mixtures(tmp_path):

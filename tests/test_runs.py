@@ -86,8 +86,10 @@ def test_cut_back_at_a_line_that_is_no_record(run, foreign):
         file.write(foreign + b"\n")
     run.append_metrics({"step": 2})
     (run.samples_path / "step-x.png").write_bytes(b"")  # somebody else's
+    partial = run.sample_path(1).with_suffix(".png.part")
+    partial.write_bytes(b"half")
     run.cut_back(2)
-    assert run.read_metrics() == [{"step": 1}]
+    assert run.read_metrics() == [{"step": 1}] and not partial.exists()
     assert (run.samples_path / "step-x.png").exists() and run.sample_paths() == []
     assert not run.evaluations_path.exists()  # nor makes it what was not there
 

@@ -26,7 +26,7 @@ def draw_curves(
     # No pyplot: a figure of its own touches neither the user's backend nor a global state.
     from matplotlib.figure import Figure
 
-    # Places that are told take a third of the time of those that matplotlib looks for.
+    # Places that are told take half the time of those that matplotlib looks for.
     figure = Figure(figsize=(10, 6.5), dpi=110)
     figure.suptitle(title)
     axes = figure.subplots(2, 2, sharex=True).ravel()
