@@ -143,6 +143,11 @@ def main() -> None:
         for n in arguments.members
         for how in ("at once", "one by one")
     }
+    ratios |= {
+        f"{n} at once / their bare products": medians[f"{n} at once"]
+        / medians[f"{n} bare products"]
+        for n in arguments.members
+    }
     for name, value in ratios.items():
         print(f"{name}: {value:.2f}")
     if arguments.json:

@@ -19,6 +19,7 @@ from jax.extend import core as jex
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
+from gan_jax.environment import many_steps
 from gan_jax.gan import GAN, from_config
 from gan_jax.loops import advance, one_by_one, population
 from gan_jax.progress import describe_device
@@ -99,6 +100,7 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
         keys = jax.random.split(jax.random.key(config.seed), members)
         for way, program in population_programs(gan, stream).items():
             runs[f"{members} {way}"] = loop(program, population(gan).init(keys), stream)
+        runs[f"{members} bare products"] = bare_products(products(gan, stream, members))
     return runs
 
 
@@ -112,7 +114,8 @@ def population_programs(gan: GAN, stream: Stream) -> dict[str, Callable[..., Any
 
 def loop(advanced: Callable[..., Any], state: GANState, stream: Stream) -> Run:
     """As ``gan-jax train`` runs them: many steps a program."""
-    program = jax.jit(advanced, donate_argnums=0)
+    options = many_steps(jax.default_backend())
+    program = jax.jit(advanced, donate_argnums=0, compiler_options=options)
     picks, length = stream.picks(0), stream.shape.shape[0]
 
     def run(steps: int) -> None:
@@ -143,9 +146,12 @@ def _step_by_step(gan: GAN, state: GANState, stream: Stream) -> Run:
     return run
 
 
-def products(gan: GAN, stream: Stream) -> list[Product]:
-    """All matrix products of one step, without those whose result nothing needs."""
-    state = jax.eval_shape(gan.init, jax.random.key(0))
+def products(gan: GAN, stream: Stream, members: int = 0) -> list[Product]:
+    """All matrix products of one step, of so many GANs at once, without those nothing needs."""
+    key = jax.random.key(0)
+    if members:
+        gan, key = population(gan), jax.random.split(key, members)
+    state = jax.eval_shape(gan.init, key)
     pick = jax.ShapeDtypeStruct(stream.shape.shape[1:], stream.shape.dtype)
     batch = jax.eval_shape(stream.take, stream.source, pick)
     return list(_dots(jax.make_jaxpr(gan.train_step)(state, batch).jaxpr))
@@ -228,6 +234,8 @@ def report(config: Config, members: int, steps: int, turns: int) -> Iterator[str
         for how in ("at once", "one by one"):
             cost = median["in a loop"] / (median[f"{members} {how}"] * members)
             yield f"one GAN of {members} {how} costs {cost:.2f} times one alone"
+        share = median[f"{members} at once"] / median[f"{members} bare products"]
+        yield f"{members} at once make {share:.0%} of their bare products"
 
 
 def table(rates: Mapping[str, list[float]]) -> str:

@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["cache_dir", "prepare", "run_once", "with_options"]
+__all__ = ["cache_dir", "many_steps", "prepare", "run_once", "with_options"]
 
 _FLAG = "--xla_backend_extra_options"
 _OPTIONS = (
@@ -15,6 +15,12 @@ _OPTIONS = (
     "xla_cpu_small_while_loop_byte_threshold=1000000",
     "xla_cpu_disable_loop_unrolling",  # costs no speed and saves compile time
 )
+_GPU_LOOP = {
+    "xla_gpu_enable_command_buffer": (  # all kinds, of which WHILE is not among the default ones
+        "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
+    ),
+    "xla_gpu_command_buffer_scheduling_mode": "CONCURRENT",
+}
 _PROGRAMS_BYTES = 2**28  # some five hundred programs; jax drops those unused for longest
 
 
@@ -54,6 +60,17 @@ def run_once(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
         # than all else.
         options["xla_cpu_use_fusion_emitters"] = False
     return options
+
+
+def many_steps(platform: str) -> dict[str, str]:
+    """``jax.jit(compiler_options=...)`` for programs of many small steps, by jax's platform name.
+
+    On a GPU: the whole loop as one CUDA graph, in which kernels that do not need each other run
+    side by side. What ``XLA_FLAGS`` says of these stays as it is.
+    """
+    options = _GPU_LOOP if platform == "gpu" else {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in options.items() if name not in flags}
 
 
 def with_options(flags: str) -> str:

@@ -20,7 +20,7 @@ from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
 from gan_jax.data import Dataset
 from gan_jax.data.stream import make_stream
-from gan_jax.environment import run_once
+from gan_jax.environment import many_steps, run_once
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.fitting import (
@@ -278,7 +278,11 @@ class _Session:
 
     def _lower(self) -> jax.stages.Lowered:
         """The program of the steps, yet to be compiled."""
-        program = jax.jit(advance(self.gan.train_step, self.stream.take), donate_argnums=0)
+        program = jax.jit(
+            advance(self.gan.train_step, self.stream.take),
+            donate_argnums=0,
+            compiler_options=many_steps(jax.default_backend()),
+        )
         state = jax.eval_shape(self.gan.init, jax.random.key(0))
         return program.lower(state, self.stream.source, self.stream.shape, np.int32(1))
 

@@ -57,6 +57,15 @@ def test_count_agrees_with_the_compiler(name, digits):
     assert 0.9 * analysis["flops"] < counted < analysis["flops"]
 
 
+def test_a_population_has_the_products_of_its_members_side_by_side(digits):
+    config = recipe("concept")
+    gan, stream = from_config(config), make_stream(digits, config.batch_size, 0, 1)
+    alone, three = products(gan, stream), products(gan, stream, 3)
+    assert collections.Counter(p.flops for p in three) == collections.Counter(
+        3 * p.flops for p in alone
+    )
+
+
 def test_products_in_loops_count_each_time(digits):
     def count(steps: int) -> int:
         config = tiny_config(sample_shape=(28, 28, 1), discriminator_steps=steps, batch_size=4)
@@ -88,7 +97,8 @@ def test_what_is_timed_does_the_steps_it_is_asked_for(digits, monkeypatch):
     config = tiny_config(sample_shape=(28, 28, 1), batch_size=4)
     runs = measure(config, digits, members=2)
     populations = ["2 at once", "2 one by one"]
-    assert list(runs) == ["in a loop", "step by step", "bare products", *populations]
+    alone = ["in a loop", "step by step", "bare products"]
+    assert list(runs) == [*alone, *populations, "2 bare products"]
     monkeypatch.setattr(
         jax, "block_until_ready", lambda x: done.update([int(jnp.max(x.step))]) or x
     )
@@ -119,6 +129,7 @@ def test_the_command(capsys):
         "2 one by one",
         "of its bare products",
         "times one al",
+        "of their bare products",
     ):
         assert words in said
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax.environment import prepare, run_once, with_options
+from gan_jax.environment import many_steps, prepare, run_once, with_options
 
 NAMES = (
     "XLA_FLAGS",
@@ -72,6 +72,18 @@ print(seen.count("/jax/compilation_cache/cache_hits"), "hits",
     assert int(first[0]) == 0 and int(first[2]) > 0
     assert int(second[0]) == int(first[2]) and int(second[2]) == 0
     assert list((tmp_path / "cache" / "programs").glob("*/*-cache"))
+
+
+def test_a_loop_on_a_gpu_is_one_graph_unless_the_user_chose(bare):
+    assert many_steps("cpu") == {}
+    assert "WHILE" in many_steps("gpu")["xla_gpu_enable_command_buffer"]
+    bare.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer=")
+    assert many_steps("gpu") == {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+
+
+def test_many_steps_is_what_this_compiler_knows():
+    doubled = jax.jit(lambda x: 2.0 * x, compiler_options=many_steps("gpu"))
+    assert doubled(1.5) == 3.0  # refused, if it did not know one of them
 
 
 def test_run_once_is_what_this_compiler_knows(key):
