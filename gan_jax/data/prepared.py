@@ -119,30 +119,50 @@ def _decode(folder: Path) -> Source:
 def _part(where: str, builder: Any, split: str, image: str, label: str | None) -> Part:
     where = f"{where}: {split}"
     with reading(where):
-        source = builder.as_data_source(split)
+        import tensorflow_datasets as tfds
+
+        from gan_jax.data.pngs import decode_alike  # here, for a start from the cache needs no PIL
+
+        # Left to itself it spends more on each record than on the image in it.
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        source = builder.as_data_source(split, deserialize_method=raw)
+    decode = builder.info.features[image].decode_example_np
     images, labels = np.empty(0, np.uint8), np.full(len(source), -1, np.int32)
-    for row, record in enumerate(_records(where, source)):
-        found = np.asarray(record[image])
-        if row == 0:
-            check_size(where, len(source) * found.nbytes)
-            images = np.empty((len(source), *found.shape), found.dtype)
-        elif found.shape != images.shape[1:]:
-            raise InputError(
-                f"{where}: row {row} has shape {found.shape}, row 0 has {images.shape[1:]}; "
-                "all images must be of one size"
-            )
-        images[row] = found
-        if label is not None:
-            labels[row] = record[label]
+    row = 0
+    for encoded, found_labels in _records(where, source, image, label):
+        with reading(where):
+            alike = decode_alike(encoded)
+            block = [decode(each) for each in encoded] if alike is None else alike
+        labels[row : row + len(encoded)] = found_labels
+        for found in block:
+            if row == 0:
+                check_size(where, len(source) * found.nbytes)
+                images = np.empty((len(source), *found.shape), found.dtype)
+            elif found.shape != images.shape[1:]:
+                raise InputError(
+                    f"{where}: row {row} has shape {found.shape}, row 0 has {images.shape[1:]}; "
+                    "all images must be of one size"
+                )
+            images[row] = found
+            row += 1
     return Part(
         as_images(f"{where}: {image}", images),
         None if label is None else as_labels(f"{where}: {label}", labels, len(images)),
     )
 
 
-def _records(where: str, source: Any) -> Iterator[dict[str, Any]]:
+def _records(
+    where: str, source: Any, image: str, label: str | None
+) -> Iterator[tuple[list[bytes], list[int]]]:
+    """Images as they are stored, and their labels, -1 where there are none; a block at a time."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    parse = tf_example_pb2.Example.FromString  # type: ignore[attr-defined]
     for start in range(0, len(source), BLOCK):
         with reading(where):
             rows = list(range(start, min(start + BLOCK, len(source))))
-            block = source.__getitems__(rows)
-        yield from block
+            examples = map(parse, source.__getitems__(rows))
+            features = [example.features.feature for example in examples]
+            images = [each[image].bytes_list.value[0] for each in features]
+            labels = [each[label].int64_list.value[0] if label else -1 for each in features]
+        yield images, labels
