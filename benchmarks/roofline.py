@@ -47,6 +47,9 @@ try:
 except ImportError:
     torch = peer_runs = None
 
+SQUARE = (1_024, 1_024)  # large enough for any kernel, small enough for the caches
+PLAIN = (((1,), (0,)), ((), ()))  # rows by columns
+
 
 def counts(gan: GAN, stream: Stream) -> dict[str, float]:
     """Operations and bytes of one step."""
@@ -196,6 +199,14 @@ def main() -> None:
         rate = ", ".join(f"{m} {product.flops / t / 1e9:,.0f}" for m, t in times[product].items())
         print(f"{shapes[product]} of {product.left} by {product.right}: GFLOP/s {rate}")
     best, best_of_xla = roof(shapes, times), roof(shapes, times, "XLA")
+    square = next(iter(times))._replace(left=SQUARE, right=SQUARE, dimensions=PLAIN)
+    at_most = {
+        maker: square.flops / seconds / 1e9
+        for maker, seconds in seconds_by_maker(square, turns, 1e8 * steps).items()
+    }
+    rate = ", ".join(f"{maker} {rate:,.0f}" for maker, rate in at_most.items())
+    print(f"a square one of {SQUARE[0]:,}, the most to be had of this machine: GFLOP/s {rate}")
+    least = counted["product_flops"] / max(at_most.values()) / 1e9
     by_xla = sum(count * times[product]["XLA"] for product, count in shapes.items())
 
     runs = without(config, stream)
@@ -216,7 +227,8 @@ def main() -> None:
         f"the fastest maker of each product: {1e6 * best:,.0f} us; XLA alone {1e6 * by_xla:,.0f}, "
         f"each cut as is best {1e6 * best_of_xla:,.0f}; a step takes {1e6 * whole:,.0f} and "
         f"reaches {best / whole:.0%} of the first, {seconds['bare products'] / whole:.0%} of its "
-        f"bare products, {counted['product_flops'] / whole / 1e9:,.0f} GFLOP/s"
+        f"bare products, {counted['product_flops'] / whole / 1e9:,.0f} GFLOP/s; at the square "
+        f"product's rate they would take {1e6 * least:,.0f}"
     )
     peer = min((seconds[name] for name in peers), default=math.nan)
     if peers:
@@ -239,6 +251,7 @@ def main() -> None:
             "rates": rates,
             "left_out_seconds": left_out,
             "roof_seconds": best,
+            "square_gflops": at_most,
             "roof_of_xla_seconds": best_of_xla,
             "share_of_roof": best / whole,
             "peer_seconds": peer if peers else None,
