@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax.data import Mixture, Part
 from gan_jax.data import stream as stream_module
-from gan_jax.data.stream import epoch_order, make_stream, to_float
+from gan_jax.data.stream import epoch_orders, make_stream, to_float
 from gan_jax.errors import InputError
 
 
@@ -38,7 +38,7 @@ def test_every_epoch_is_a_permutation(rows, batch):
 def test_equal_seeds_share_no_key_with_the_gan():
     """`init` splits its key in three, which are the same seed's first epochs if folded in alone."""
     for epoch, of_gan in enumerate(jax.random.split(jax.random.key(0), 3)):
-        order = epoch_order(jax.random.key(0), epoch, 50)
+        order = epoch_orders(jax.random.key(0), epoch, 1, 50)[0]
         assert (order != jax.random.permutation(of_gan, 50)).any()
 
 
@@ -64,6 +64,20 @@ def test_permutation_is_the_documented_one():
         assert (found[12 * epoch : 12 * epoch + 12] == expected).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 1_617, 1_626, 60_000])  # no round, one, and two from 1,626
+def test_orders_are_jax_s_permutations(rows):
+    orders = epoch_orders(jax.random.key(5), 7, 3, rows)
+    for epoch, order in enumerate(orders, 7):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), 0x64617461), epoch)
+        np.testing.assert_array_equal(order, jax.random.permutation(key, rows))
+
+
+def test_of_equal_sort_keys_the_first_goes_first(monkeypatch):
+    keys = np.array([[[7, 3, 7, 3, 2**32 - 1, 0]]], np.uint32)
+    monkeypatch.setattr(stream_module, "_sort_keys", lambda *_: keys)
+    assert epoch_orders(jax.random.key(0), 0, 1, 6).tolist() == [[5, 1, 3, 0, 2, 4]]
+
+
 def test_data_seed_changes_the_order():
     a, b = (positions(make_stream(part(50), 10, seed, 5), 5, 5) for seed in (0, 1))
     assert (a != b).any()
@@ -78,15 +92,15 @@ def test_far_steps_do_not_overflow():
 def test_each_permutation_is_computed_once(monkeypatch):
     computed = []
 
-    def counted(key, epoch, rows):
-        computed.append(epoch)
-        return epoch_order(key, epoch, rows)
+    def counted(key, first, count, rows):
+        computed.extend(range(first, first + count))
+        return epoch_orders(key, first, count, rows)
 
-    monkeypatch.setattr(stream_module, "epoch_order", counted)
-    stream = make_stream(part(10), 2, 0, 2)
-    for step in range(0, 20, 2):
+    monkeypatch.setattr(stream_module, "epoch_orders", counted)
+    stream = make_stream(part(10), 2, 0, 7)
+    for step in range(0, 70, 7):
         stream.picks(step)
-    assert computed == sorted(set(computed)) and len(computed) <= 6
+    assert computed == sorted(set(computed)) and 14 <= len(computed) <= 18
 
 
 def test_batches_hold_the_picked_rows():
