@@ -31,7 +31,9 @@ def _bfloat16(
     if 1 in left.shape + right.shape:  # XLA's CPU compiler has no bfloat16 product for vectors
         left, right = left.astype(jnp.float32), right.astype(jnp.float32)
         return jax.lax.dot(left, right, precision=jax.lax.Precision.HIGHEST)
-    return _row_major(jax.lax.dot(_row_major(left), right, preferred_element_type=jnp.float32))
+    return _row_major(
+        jax.lax.dot(_row_major(left), _row_major(right), preferred_element_type=jnp.float32)
+    )
 
 
 def _forward(left: jax.Array, right: jax.Array, left_turned: bool, right_turned: bool):
@@ -55,7 +57,8 @@ _bfloat16.defvjp(_forward, _backward)
 
 def _row_major(x: jax.Array) -> jax.Array:
     # Left to itself, XLA's CPU compiler moves transpositions into the product, where one of the
-    # left factor halves the speed and one of both is refused; writing it out costs little.
+    # left factor halves the speed, one of the right makes it multiply in float32 after all, and one
+    # of both is refused; writing them out costs little.
     return jax.lax.platform_dependent(
         x, cpu=lambda x: with_layout_constraint(x, Layout((0, 1))), default=lambda x: x
     )
