@@ -42,6 +42,7 @@ ROOMS = [
     "watch",
     "benchmark",
     "fitting",
+    "session",
     "train",
     "flags",
     "cli",

@@ -24,7 +24,8 @@ from gan_jax.sampling import (
     sampler,
     write_samples,
 )
-from gan_jax.train import _PICTURE_FOLD, train
+from gan_jax.session import _PICTURE_FOLD
+from gan_jax.train import train
 
 CONDITIONAL = Config(
     dataset="digits",

@@ -18,7 +18,7 @@ from conftest import assert_same_bits, plain, tiny_config
 from PIL import Image
 from rich.console import Console
 
-from gan_jax import train as train_module
+from gan_jax import session as session_module
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
@@ -323,7 +323,7 @@ def test_a_signal_while_the_step_compiles_waits_for_nothing(tmp_path, monkeypatc
             frame = frame.f_back
         return frame is not None
 
-    monkeypatch.setattr(train_module._Session, "_lower", lambda self: Lowered())
+    monkeypatch.setattr(session_module.Session, "_lower", lambda self: Lowered())
     before = signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     try:
         with pytest.raises(RuntimeError, match="no program"):
@@ -435,14 +435,14 @@ def test_too_little_memory_is_said(tmp_path, monkeypatch):
     def steps(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    monkeypatch.setattr(train_module._Session, "_steps", steps)
+    monkeypatch.setattr(session_module.Session, "_steps", steps)
     with pytest.raises(InputError, match="memory: .* 16 rows a step .*allocating 9 bytes"):
         train(CONFIG, tmp_path / "run", console=quiet())
 
 
 def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
     counts = []
-    real = train_module.advance
+    real = session_module.advance
 
     def counted(train_step, take):
         program = real(train_step, take)
@@ -453,8 +453,8 @@ def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
 
         return wrapped
 
-    monkeypatch.setattr(train_module, "advance", counted)
-    monkeypatch.setattr(train_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(session_module, "advance", counted)
+    monkeypatch.setattr(session_module, "_CHUNK_SECONDS", 0.0)
     train(dataclasses.replace(CONFIG, steps=12), tmp_path / "run", console=quiet())
     assert counts == [1] * 12
 

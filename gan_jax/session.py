@@ -1,0 +1,220 @@
+"""The host's loop over a run: compile once, then steps, pictures, checkpoints until it stops."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from gan_jax.checkpoints import Checkpoints
+from gan_jax.config import Config
+from gan_jax.data import Dataset
+from gan_jax.data.stream import make_stream
+from gan_jax.environment import many_steps, run_once
+from gan_jax.errors import InputError
+from gan_jax.evaluation.verdict import Verdict
+from gan_jax.fitting import compiler_facts, game_facts
+from gan_jax.gan import from_config
+from gan_jax.loops import advance
+from gan_jax.losses import LOSSES, losses_at_equilibrium
+from gan_jax.progress import Progress, say
+from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
+from gan_jax.runs import Run
+from gan_jax.sampling import by_class, labels_in_turn
+from gan_jax.signals import caught_signals
+from gan_jax.state import GANState, Metrics
+from gan_jax.types import Samples
+from gan_jax.watch import Watch
+
+__all__ = ["Outcome", "Session"]
+
+_RUN_ONCE = run_once(jax.__version_info__)
+_PICTURE_IMAGES = 100  # samples on a picture of images
+_PICTURE_POINTS = 2_500  # on a picture of points
+_PICTURE_FOLD = 0x91C7  # sets the fixed latents' key apart from the other draws under the seed
+_CHUNK_SECONDS = 0.5  # how long a signal may wait for the steps under way
+_CHUNK_STEPS = 1_000  # the most steps planned at a time
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    run: Run
+    step: int
+    signal: int | None  # the signal that ended it early
+    diverged: bool  # the metrics of the last step are not finite
+    verdict: Verdict | None = None  # by the newest evaluation, or of what ended the run early
+    stopped: bool = False  # by a verdict it was asked to end at
+
+
+class Session:
+    """What one process needs to take a run from one step to another."""
+
+    def __init__(self, config: Config, dataset: Dataset, console: Console):
+        self.config, self.dataset, self.console = config, dataset, console
+        self.gan = from_config(config)
+        self.rows = config.batch_size * config.discriminator_steps
+        if config.decay.shape != "constant" and config.steps > config.decay.horizon:
+            say(console, f"the learning rate is zero from step {config.decay.horizon:,} on")
+        if config.evaluation_interval > config.steps:
+            say(console, f"no evaluation: the first is due at step {config.evaluation_interval:,}")
+        # How many steps are planned at a time changes nothing but how often the host looks.
+        self.length = min(config.log_interval, _CHUNK_STEPS)
+        self.stream = make_stream(
+            dataset.train,
+            self.rows,
+            config.data_seed,
+            self.length,
+            name=dataset.name,
+            note=dataset.note,
+        )
+        self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
+        self.watch = Watch(config, self.gan, dataset, console)
+
+    def play(self, run: Run, saved: GANState | None = None) -> Outcome:
+        """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
+        self.watch.open(run)
+        with Progress(self.console, self.config.steps, self.rows) as progress, self._memory():
+            executor = ThreadPoolExecutor(1)
+            compiling = executor.submit(self._lower().compile)  # while all else gets ready
+            executor.shutdown(wait=False)  # once that is done
+            init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
+            state = init(jax.random.key(self.config.seed)) if saved is None else saved
+            jax.block_until_ready(state)  # what went wrong shows here, or waits for ever
+            if int(state.step) == 0:
+                self._picture(state, run.sample_path(0))
+            self.stream.picks(int(state.step))  # compiles the order of rows
+            program = compiling.result()
+            # Until here there is nothing that a signal has to wait for.
+            with caught_signals() as caught:
+                return self._steps(run, state, program, caught, progress)
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """What a device has no room for, in one line."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise InputError(
+                f"memory: the device has too little for these networks and {self.rows:,} rows a "
+                f"step ({str(error).splitlines()[0]})"
+            ) from error
+
+    def _steps(
+        self,
+        run: Run,
+        state: GANState,
+        program: jax.stages.Compiled,
+        caught: list[int],
+        progress: Progress,
+    ) -> Outcome:
+        stop, watch, halt = self.config.steps, self.watch, None
+        step, finite, sound = int(state.step), True, True
+        chunk = 1  # to learn how fast steps are; the clock starts after it
+        while step < stop and not caught and finite and halt is None:
+            count = min(chunk, self._steps_to_event(step))
+            picks = self.stream.picks(step)
+            state, metrics = program(state, self.stream.source, picks, np.int32(count))
+            numbers = _numbers(metrics)  # waits for the device
+            step, sound = step + count, numbers["finite"]
+            progress.count(step)
+            chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
+            # Where it is looked at must not depend on the clock, by which chunks are cut.
+            logged = step % self.config.log_interval == 0
+            if logged or step == stop:
+                finite = sound
+            if logged or not finite:
+                run.append_metrics({"step": step, **numbers})
+                watch.record({"step": step, **numbers})
+                run.append_timing({"step": step, **progress.timing()})
+            if step % self.config.picture_interval == 0:
+                self._picture(state, run.sample_path(step))
+            if watch.due(step) and sound:
+                began = time.perf_counter()
+                if watch.evaluate(run, step, state):
+                    self._save(run.best, state)
+                progress.skip(time.perf_counter() - began)
+            # After the evaluation: who goes on from this checkpoint does not repeat it.
+            if step % self.config.checkpoint_interval == 0 and sound:
+                self._save(run.checkpoints, state)
+            halt = watch.stops()
+            if progress.due() or step == stop or halt is not None:
+                progress.show(step, numbers, watch.note())
+        if sound:
+            self._save(run.checkpoints, state)
+        self._picture(state, run.final_path)
+        self._summarise(run)
+        early = caught[0] if caught and step < stop and halt is None else None
+        verdict = watch.verdict if halt is None else halt
+        return Outcome(run, step, early, not finite, verdict, halt is not None)
+
+    def _lower(self) -> jax.stages.Lowered:
+        """The program of the steps, yet to be compiled."""
+        program = jax.jit(
+            advance(self.gan.train_step, self.stream.take),
+            donate_argnums=0,
+            compiler_options=many_steps(jax.default_backend()),
+        )
+        state = jax.eval_shape(self.gan.init, jax.random.key(0))
+        return program.lower(state, self.stream.source, self.stream.shape, np.int32(1))
+
+    def _steps_to_event(self, step: int) -> int:
+        """How far it is to the next step at which the host has something to do."""
+        config = self.config
+        intervals = (
+            config.log_interval,
+            config.picture_interval,
+            config.checkpoint_interval,
+            config.evaluation_interval or config.steps,
+        )
+        return min(config.steps - step, *(interval - step % interval for interval in intervals))
+
+    def _save(self, checkpoints: Checkpoints, state: GANState) -> None:
+        facts = {
+            "data": self.dataset.fingerprint,
+            "game": game_facts(self.config),
+            **compiler_facts(),
+        }
+        checkpoints.save(state, facts)
+
+    def _draw(self, state: GANState) -> Samples:
+        """Samples from latents and labels that are the same at every step of the run."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), _PICTURE_FOLD)
+        count = _PICTURE_IMAGES if self.dataset.is_image else _PICTURE_POINTS
+        return self.gan.sample(state, key, count, labels_in_turn(self.config, count))
+
+    def _picture(self, state: GANState, path: Path) -> None:
+        samples = np.asarray(self.draw(state))
+        if self.dataset.is_image:
+            labels = labels_in_turn(self.config, len(samples))
+            picture = draw_images(*by_class(to_uint8(samples), labels))
+        else:
+            picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
+        partial = path.with_suffix(".png.part")
+        # At any higher level steps wait three times as long, for a file that is no sixth smaller.
+        picture.save(partial, format="PNG", compress_level=1)
+        partial.replace(path)
+
+    def _summarise(self, run: Run) -> None:
+        animate([*run.sample_paths(), run.final_path], run.animation_path)
+        config = self.config
+        draw_curves(
+            run.read_metrics(),
+            run.curves_path,
+            title=f"{config.recipe} on {self.dataset.name}",
+            equilibrium=losses_at_equilibrium(LOSSES[config.loss]),
+        )
+
+
+def _numbers(metrics: Metrics) -> dict[str, Any]:
+    """Plain numbers by name; the device has finished when this returns."""
+    return {
+        name: np.asarray(leaf).item() for name, leaf in jax.device_get(metrics).flatten().items()
+    }
