@@ -198,7 +198,7 @@ class Session:
         else:
             picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
         partial = path.with_suffix(".png.part")
-        # At any higher level steps wait three times as long, for a file that is no sixth smaller.
+        # Fast, for the next steps wait: the usual level takes several times as long on noise.
         picture.save(partial, format="PNG", compress_level=1)
         partial.replace(path)
 

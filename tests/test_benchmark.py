@@ -108,6 +108,21 @@ def test_what_is_timed_does_the_steps_it_is_asked_for(digits, monkeypatch):
     assert done == {250: 4, 251: 4}
 
 
+def test_a_population_is_compared_with_its_own_products(digits, monkeypatch):
+    made = []
+    monkeypatch.setattr(benchmark, "bare_products", made.append)
+    measure(tiny_config(sample_shape=(28, 28, 1), batch_size=4), digits, members=3)
+    alone, three = (sum(product.flops for product in each) for each in made)
+    assert three == 3 * alone > 0
+
+
+def test_a_loop_is_compiled_by_the_options_for_many_steps(digits, monkeypatch):
+    monkeypatch.setattr(benchmark, "many_steps", lambda platform: {f"no_option_of_{platform}": "1"})
+    run = measure(tiny_config(sample_shape=(28, 28, 1), batch_size=4), digits)["in a loop"]
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
+        run(1)
+
+
 def test_bare_products_run():
     plain, batched = (((1,), (0,)), ((), ())), (((2,), (1,)), ((0,), (0,)))
     pair = [

@@ -1,6 +1,7 @@
 """How matrix products are rounded, forwards and in every gradient."""
 
 import dataclasses
+import re
 from typing import Any
 
 import jax
@@ -52,6 +53,28 @@ def test_so_do_those_of_its_gradients(factors):
     to_left, to_right = jax.jit(pullback)(gradient)
     np.testing.assert_allclose(to_left, rounded(gradient) @ rounded(right).T, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(to_right, rounded(left).T @ rounded(gradient), rtol=1e-5, atol=1e-5)
+
+
+def test_no_product_of_a_gradient_falls_back_to_float32():
+    """XLA's CPU compiler turns factors back into float32 where it has no kernel for a layout."""
+    left, right = jnp.ones((256, 512)), jnp.ones((512, 384))
+
+    def forward(left, right):
+        return bfloat16(left, right, DENSE)
+
+    def backward(left, right, gradient):
+        return jax.vjp(forward, left, right)[1](gradient)
+
+    def types(function, *arguments):
+        """Of the factors of all its products, once compiled."""
+        text = jax.jit(function).lower(*arguments).compile().as_text() or ""
+        known = dict(re.findall(r"^ +(?:ROOT )?(%[\w.-]+) = (\w+)\[", text, re.MULTILINE))
+        dots = re.findall(r" dot\((.*?)\)", text)
+        return [known[name] for dot in dots for name in dot.split(", ")]
+
+    if set(types(forward, left, right)) != {"bf16"}:
+        pytest.skip("this processor has no bfloat16 products")
+    assert types(backward, left, right, jnp.ones((256, 384))) == 4 * ["bf16"]
 
 
 @pytest.mark.parametrize("turned", [(a, b) for a in (False, True) for b in (False, True)])

@@ -462,3 +462,11 @@ def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
 def test_config_file_of_a_run_starts_the_same_run(whole, tmp_path):
     config = Config.from_toml(whole.config_path)
     assert_same_run(train(config, tmp_path / "run", console=quiet()).run, whole)
+
+
+def test_steps_are_compiled_by_the_options_for_many_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        session_module, "many_steps", lambda platform: {f"no_option_of_{platform}": "1"}
+    )
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
+        train(CONFIG, tmp_path / "run", console=quiet())
