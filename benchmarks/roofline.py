@@ -205,7 +205,7 @@ def main() -> None:
         for maker, seconds in seconds_by_maker(square, turns, 1e8 * steps).items()
     }
     rate = ", ".join(f"{maker} {rate:,.0f}" for maker, rate in at_most.items())
-    print(f"a square one of {SQUARE[0]:,}, the most to be had of this machine: GFLOP/s {rate}")
+    print(f"a square one of {SQUARE[0]:,}: GFLOP/s {rate}")
     least = counted["product_flops"] / max(at_most.values()) / 1e9
     by_xla = sum(count * times[product]["XLA"] for product, count in shapes.items())
 

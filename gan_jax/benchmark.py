@@ -6,6 +6,7 @@ that compiles, so that a machine whose speed drifts does not favour one side; `g
 and the scripts in ``benchmarks/`` share this code.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -195,7 +196,7 @@ def bare_products(products: list[Product]) -> Run:
     lefts = [draw(key, p.left).astype(p.dtype) for p in products]
     rights = [draw(key, p.right).astype(p.dtype) for p in products]
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=many_steps(jax.default_backend()))
     def program(lefts: list[jax.Array], rights: list[jax.Array], count: int) -> jax.Array:
         def step(_: jax.Array, carry: tuple[jax.Array, list[jax.Array]]):
             result, lefts = carry

@@ -118,9 +118,24 @@ def test_a_population_is_compared_with_its_own_products(digits, monkeypatch):
 
 def test_a_loop_is_compiled_by_the_options_for_many_steps(digits, monkeypatch):
     monkeypatch.setattr(benchmark, "many_steps", lambda platform: {f"no_option_of_{platform}": "1"})
-    run = measure(tiny_config(sample_shape=(28, 28, 1), batch_size=4), digits)["in a loop"]
-    with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
-        run(1)
+    runs = measure(tiny_config(sample_shape=(28, 28, 1), batch_size=4), digits)
+    for name in ("in a loop", "bare products"):  # or they could not be compared
+        with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
+            runs[name](1)
+
+
+def test_what_the_report_divides_by_what(monkeypatch):
+    rates = {"in a loop": 60, "step by step": 45, "bare products": 80}
+    rates |= {"2 at once": 40, "2 one by one": 25, "2 bare products": 50}
+    monkeypatch.setattr(benchmark, "measure", lambda *_: {})
+    monkeypatch.setattr(benchmark, "in_turns", lambda *_: {k: [float(v)] for k, v in rates.items()})
+    assert list(benchmark.report(recipe("concept"), 2, 1, 1))[-5:] == [
+        "a loop makes 75% of its bare products",
+        "a call a step makes 75% of the loop",
+        "one GAN of 2 at once costs 0.75 times one alone",
+        "one GAN of 2 one by one costs 1.20 times one alone",
+        "2 at once make 80% of their bare products",
+    ]
 
 
 def test_bare_products_run():

@@ -232,6 +232,19 @@ def test_mixed_sizes(tmp_path: Path) -> None:
     assert "(6, 5, 3)" in message
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_files_have_the_channels_that_the_set_declares(tmp_path: Path, channels: int) -> None:
+    grey = Image.fromarray(IMAGES[0, ..., 0])
+    grey.save(tmp_path / "grey.png")
+    row = {"image": str(tmp_path / "grey.png"), "label": 0}
+    image = tfds.features.Image(shape=(None, None, channels))
+    prepare(tmp_path, {"train": [row] * 12}, image=image, label=LABEL)
+    train = load("tiny", data_dir=str(tmp_path)).train
+    assert isinstance(train, Part)
+    wanted = np.repeat(np.asarray(grey)[..., None], channels, axis=-1)
+    assert (np.asarray(train.samples) == wanted).all() and train.samples.shape[1:] == wanted.shape
+
+
 def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path, {"train": [example(n) for n in range(12)]}, image=IMAGE, label=LABEL)
     monkeypatch.setattr("gan_jax.data.checks.MAX_BYTES", IMAGES.nbytes - 1)

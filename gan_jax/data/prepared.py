@@ -126,13 +126,15 @@ def _part(where: str, builder: Any, split: str, image: str, label: str | None) -
         # Left to itself it spends more on each record than on the image in it.
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
         source = builder.as_data_source(split, deserialize_method=raw)
-    decode = builder.info.features[image].decode_example_np
+    feature = builder.info.features[image]
     images, labels = np.empty(0, np.uint8), np.full(len(source), -1, np.int32)
     row = 0
     for encoded, found_labels in _records(where, source, image, label):
         with reading(where):
-            alike = decode_alike(encoded)
-            block = [decode(each) for each in encoded] if alike is None else alike
+            # A set of colour images may hold grey ones, which are colour once decoded.
+            block = decode_alike(encoded) if feature.shape[-1] == 1 else None
+            if block is None:
+                block = [feature.decode_example_np(each) for each in encoded]
         labels[row : row + len(encoded)] = found_labels
         for found in block:
             if row == 0:

@@ -109,6 +109,7 @@ def epoch_orders(key: Key, first: int, count: int, rows: int) -> np.ndarray:
     return orders.astype(np.int32)
 
 
+# Fully optimised, unlike what runs once: of small data it runs every hundred steps or so.
 @functools.partial(jax.jit, static_argnames=("count", "rows"))
 def _sort_keys(key: Key, first: int, count: int, rows: int) -> jax.Array:
     """What `jax.random.permutation` sorts by, ``[rounds, count, rows]`` uint32.
