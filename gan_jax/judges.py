@@ -1,5 +1,6 @@
 """Which judge a data set gets, and its anchors, measured once and kept in the cache."""
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from gan_jax.errors import InputError
 from gan_jax.evaluation.features import classification_accuracy, read
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import exact_wasserstein, mixture_figures, mode_probabilities
+from gan_jax.evaluation.neighbours import Remember
 from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 from gan_jax.progress import say, stage
@@ -23,7 +25,7 @@ __all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
-_ANCHORS = 7  # raise it when an anchor does
+_ANCHORS = 7  # raise it when an anchor, or what is remembered of real rows, does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
 _PAIRED = 1_000  # rows of a mixture that exact W2 pairs, in a tenth of a second
@@ -100,7 +102,7 @@ def _judge(
     def seen_as(rows: np.ndarray, own: np.ndarray, probabilities: np.ndarray | None) -> View:
         return View(own if features is None else np.asarray(features(rows)), probabilities)
 
-    test = pick(dataset.test, count)
+    test, remember = pick(dataset.test, count), _remember(dataset, count)
     train = None if isinstance(dataset.train, Mixture) else dataset.train.samples
     shares = None
     if dataset.classes and dataset.test.labels is not None:
@@ -120,8 +122,9 @@ def _judge(
         else:
             name = "of an untrained network (the data have no labels)"
         if not classifier.trained:
-            return Judge(look, test.samples, train, None), name
-        return Judge(look, test.samples, train, shares, _learner(dataset)), name
+            return Judge(look, test.samples, train, None, remember=remember), name
+        learn = _learner(dataset)
+        return Judge(look, test.samples, train, shares, learn, remember=remember), name
     if isinstance(dataset.train, Mixture):
         mixture = dataset.train
 
@@ -141,8 +144,26 @@ def _judge(
     def look_at_values(rows: np.ndarray) -> View:
         return seen_as(rows, rows, None)
 
-    judge = Judge(look_at_values, test.samples, train, None, prepare=standardise)
+    judge = Judge(look_at_values, test.samples, train, None, prepare=standardise, remember=remember)
     return judge, "the values themselves, standardised" if features is None else "given"
+
+
+def _remember(dataset: Dataset, count: int) -> Remember:
+    """Keeps what depends on the training rows and so many test rows alone."""
+    name_of_data = fingerprint(dataset)
+
+    def remember(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        path = kept(name_of_data, f"{name}-{count}-{_ANCHORS}.npy")
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            pass
+        made, file = make(), io.BytesIO()
+        np.save(file, made, allow_pickle=False)
+        keep(path, file.getvalue())
+        return made
+
+    return remember
 
 
 def _bounded(rows: np.ndarray) -> np.ndarray:

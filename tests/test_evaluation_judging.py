@@ -109,6 +109,24 @@ def test_the_floor_is_of_all_real_rows(tmp_path, monkeypatch):
     assert floor == pytest.approx(white, rel=0.03)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_remembered_of_real_rows_changes_no_figure(damaged, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    data, rows = dataset(points(900, 0, 100), points(200, 1, 100)), points(200, 2, 100).samples
+    first = judges.Evaluator(data, 200, quiet()).measure(rows)
+    kept = sorted(tmp_path.rglob("*.npy"))
+    assert [path.name.split("-200-")[0] for path in kept] == [
+        "held-out-to-nearest",
+        "mean-and-components",
+    ]
+    if damaged:
+        for path in kept:
+            path.write_bytes(path.read_bytes()[:-9])
+    else:  # what is there needs no fitting anew
+        monkeypatch.setattr("sklearn.decomposition.PCA.fit", None)
+    assert judges.Evaluator(data, 200, quiet()).measure(rows) == first
+
+
 def test_noise_is_of_no_mode():
     ring = load("ring")
     evaluator = judges.Evaluator(ring, 500, quiet())

@@ -24,7 +24,13 @@ from gan_jax.evaluation.distances import (
     sliced_wasserstein,
 )
 from gan_jax.evaluation.features import LEAST_LABELLED
-from gan_jax.evaluation.neighbours import CopyTest, expected_coverage, manifold
+from gan_jax.evaluation.neighbours import (
+    CopyTest,
+    Remember,
+    expected_coverage,
+    made_anew,
+    manifold,
+)
 from gan_jax.evaluation.two_sample import two_sample_test
 
 __all__ = ["FIGURES", "Judge", "View", "anchor_rows"]
@@ -78,6 +84,7 @@ class Judge:
         *,
         prepare: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
         extra: Callable[[np.ndarray], dict[str, Any]] = lambda rows: {},
+        remember: Remember = made_anew,
     ):
         """Everything that is the same for all samples judged.
 
@@ -90,6 +97,7 @@ class Judge:
                 asked to have; None without classes.
             prepare: what is done with all rows before anything else, as with those looked at.
             extra: further figures of rows, by name.
+            remember: asked for what takes long and depends on the real rows alone.
         """
         self.prepare, self.extra = prepare, extra
         held_out = prepare(held_out)
@@ -98,8 +106,8 @@ class Judge:
         self.variance = _flat(held_out).var(0).sum()
         self.project = self.copies = None
         if train is not None:
-            self.project, projected = _projection(prepare(train))
-            self.copies = CopyTest(projected, self.project(held_out))
+            self.project, projected = _projection(prepare(train), remember)
+            self.copies = CopyTest(projected, self.project(held_out), remember)
 
     def measure(
         self, rows: np.ndarray, labels: np.ndarray | None = None, *, thorough: bool = False
@@ -237,18 +245,26 @@ def _flat(rows: np.ndarray) -> np.ndarray:
     return rows.reshape(len(rows), -1).astype(np.float64)
 
 
-def _projection(train: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+def _projection(
+    train: np.ndarray, remember: Remember
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Onto the principal components of training rows, and those rows there."""
     if math.prod(train.shape[1:]) <= _COMPONENTS:
         return _flat, _flat(train)
-    # A fixed random pick, for rows may come sorted by class.
-    fitted = _flat(train[np.random.RandomState(0).permutation(len(train))[:_FITTED]])
-    from sklearn.decomposition import PCA
 
-    # No matrix of features by features, nor all of their components: large images allow neither.
-    count = min(_COMPONENTS, len(fitted))
-    found = PCA(count, svd_solver="randomized", random_state=0).fit(fitted)
-    mean, axes = found.mean_, np.asarray(found.components_).T
+    def fit() -> np.ndarray:
+        from sklearn.decomposition import PCA
+
+        # A fixed random pick, for rows may come sorted by class.
+        fitted = _flat(train[np.random.RandomState(0).permutation(len(train))[:_FITTED]])
+        # No matrix of features by features, nor all of their components: large images allow
+        # neither.
+        count = min(_COMPONENTS, len(fitted))
+        found = PCA(count, svd_solver="randomized", random_state=0).fit(fitted)
+        return np.vstack([np.asarray(found.mean_), np.asarray(found.components_)])
+
+    mean, *components = remember("mean-and-components", fit)
+    axes = np.stack(components, 1)
 
     def project(rows: np.ndarray) -> np.ndarray:
         blocks = range(0, len(rows), _BLOCK)

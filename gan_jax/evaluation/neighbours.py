@@ -4,6 +4,7 @@ Rows are samples, ``[n, d]``. Distances are Euclidean, in float64, by blocks of 
 its rim: where rows are duplicates of each other every figure stays defined.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +18,26 @@ __all__ = [
     "Copies",
     "CopyTest",
     "Manifold",
+    "Remember",
     "authenticity",
     "copying_test",
     "expected_coverage",
+    "made_anew",
     "manifold",
     "nearest_distances",
     "neighbour_radius",
 ]
 
 _ROUNDING = 1e-9  # relative, of squared distances
+
+# By name and by how it is made: an array that depends on real rows alone.
+Remember = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
+
+
+def made_anew(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Remember nothing."""
+    del name
+    return make()
 
 
 class Manifold(NamedTuple):
@@ -127,19 +139,28 @@ class CopyTest:
     both figures.
     """
 
-    def __init__(self, train: Rows, held_out: Rows):
-        """Takes training rows ``[n, d]`` and real rows not trained on ``[h, d]``."""
+    def __init__(self, train: Rows, held_out: Rows, remember: Remember = made_anew):
+        """Takes training rows ``[n, d]`` and real rows not trained on ``[h, d]``.
+
+        ``remember`` is asked for what takes long and depends on these alone.
+        """
         self.rows, real = check_rows(train=train, held_out=held_out, least=3)
         # Squared distance of a training row to the next, once it is asked for.
         self.own = np.full(len(self.rows), np.nan)
-        self.real_away, which = (found[:, 0] for found in nearest(real, self.rows))
-        self.real_share = self._share(self.real_away, which)
+
+        def compare() -> np.ndarray:
+            away, which = (found[:, 0] for found in nearest(real, self.rows))
+            return np.stack([away, self._own(which)])
+
+        self.real_away, own = remember("held-out-to-nearest", compare)
+        self.real_share = float((self.real_away > own).mean())
 
     def measure(self, fake: Rows) -> Copies:
         """Figures of generated rows ``[m, d]``."""
         _, generated = check_rows(train=self.rows[:2], fake=fake, least=2)  # two tell the features
         away, which = (found[:, 0] for found in nearest(generated, self.rows))
-        return Copies(self._score(away), self._share(away, which), self.real_share)
+        share = float((away > self._own(which)).mean())
+        return Copies(self._score(away), share, self.real_share)
 
     def measure_fresh(self, count: int, seed: int = 0) -> Copies:
         """Figures of so many training rows, each as if it had not been trained on.
@@ -158,12 +179,12 @@ class CopyTest:
     def _score(self, away: np.ndarray) -> float:
         return _mann_whitney_score(np.sqrt(away), np.sqrt(self.real_away))
 
-    def _share(self, away: np.ndarray, which: np.ndarray) -> float:
-        """Of rows so far from the nearest training rows: how many are farther than that one's."""
+    def _own(self, which: np.ndarray) -> np.ndarray:
+        """Squared distance of these training rows, by number, to the nearest other one."""
         asked = np.unique(which[np.isnan(self.own[which])])
         if len(asked):
             self.own[asked], _ = self._nearest_but(asked, asked[:, None])
-        return float((away > self.own[which]).mean())
+        return self.own[which]
 
     def _nearest_but(self, which: np.ndarray, but: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For training rows ``[k]``: squared distance to, and number of, the nearest other one.
