@@ -22,10 +22,8 @@ __all__ = [
     "Round",
     "View",
     "clustered_latents",
-    "instance_noise",
     "make_game",
     "normal_latents",
-    "packed",
     "with_category",
 ]
 
@@ -161,50 +159,6 @@ def make_game(
         return objective + added if terms else objective, {"extra": extra}
 
     return Game(draw_latents, generator.apply, discriminator_loss, generator_loss, judge)
-
-
-def instance_noise(batch: Batch, round: Round, key: Key) -> Batch:
-    r"""Normal noise on every sample shown, which falls to nothing (arXiv:1610.04490).
-
-    Its deviation is ``noise.deviation`` at first and falls in proportion to the steps that are left
-    until ``noise.horizon``; both are hyperparameters of the state.
-
-    It damps as R1 does (arXiv:1801.04406). On Dirac-GAN, data at 0 and :math:`D(x) = \psi x`, the
-    discriminator's loss :math:`-f(\psi s n) - f(-\psi(\theta + s n'))` gains, to second order in
-    :math:`\psi` and in the mean over the noise, :math:`-f''(0) s^2 \psi^2`: an R1 of
-    :math:`\gamma = -2 f''(0) s^2`, and eigenvalues :math:`f'' s^2 \pm \sqrt{f''^2 s^4 - f'^2}`.
-    """
-    time = round.step.astype(jnp.float32) / round.hyperparameters["noise.horizon"]
-    deviation = round.hyperparameters["noise.deviation"] * jnp.maximum(0.0, 1.0 - time)
-    noise = jax.random.normal(key, batch.samples.shape)
-    return batch._replace(samples=batch.samples + deviation * noise)
-
-
-def packed(size: int) -> View:
-    """Samples shown by so many together, as further channels or features (arXiv:1712.04086).
-
-    A discriminator that judges packs sees how alike their samples are. The batch then counts packs.
-    A pack has the label that all its samples have, or else -1; packs of one are the plain batch.
-
-    Raises:
-        InputError: (when traced) the batch does not divide into packs.
-    """
-
-    def view(batch: Batch, round: Round, key: Key) -> Batch:
-        del round, key
-        rows = batch.samples.shape[0]
-        if rows % size:
-            raise InputError(f"batch_size: {rows} rows do not divide into packs of {size}")
-        packs = batch.samples.reshape(rows // size, size, *batch.samples.shape[1:])
-        packs = jnp.moveaxis(packs, 1, -2)  # [packs, ..., size, channels]
-        packs = packs.reshape(*packs.shape[:-2], -1)
-        if batch.labels is None:
-            return Batch(packs, None)
-        labels = batch.labels.reshape(rows // size, size)
-        alike = jnp.all(labels == labels[:, :1], axis=1)
-        return Batch(packs, jnp.where(alike, labels[:, 0], -1))
-
-    return view
 
 
 def _judge(

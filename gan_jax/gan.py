@@ -22,10 +22,8 @@ from gan_jax.errors import InputError, lookup
 from gan_jax.game import (
     Game,
     clustered_latents,
-    instance_noise,
     make_game,
     normal_latents,
-    packed,
     with_category,
 )
 from gan_jax.losses import LOSSES, AdversarialLoss
@@ -35,6 +33,7 @@ from gan_jax.penalties import PENALTIES, Penalty
 from gan_jax.state import GANState, Metrics, Player
 from gan_jax.terms import HEADS_OF, TERMS, Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
+from gan_jax.views import instance_noise, packed, shifted
 
 __all__ = ["GAN", "build", "check_names", "from_config"]
 
@@ -58,6 +57,7 @@ def build(
     draw_latents: int | Callable[[Key, int], Latents],
     penalties: Mapping[str, tuple[Penalty, float]] | None = None,
     terms: Mapping[str, tuple[Term, float]] | None = None,
+    shift: int = 0,
     noise: tuple[float, int] | None = None,
     pack: int = 1,
     dynamics: Dynamics | None = None,
@@ -74,6 +74,7 @@ def build(
         draw_latents: ``(key, count) -> latents``, or n for n standard normals a row.
         penalties: by name, the penalty and its gamma; see `gan_jax.penalties`.
         terms: by name, what else players want and its weight; see `gan_jax.terms`.
+        shift: pixels by which half of the images that the discriminator is shown are moved at most.
         noise: deviation at first, and steps until it is gone, of normal noise on all samples that
             the discriminator is shown.
         pack: how many samples the discriminator is shown together, as further channels.
@@ -90,7 +91,7 @@ def build(
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
     hyperparameters["average_decay"] = average_decay
-    views = []
+    views = [shifted(shift)] if shift else []
     if noise is not None:
         hyperparameters["noise.deviation"], hyperparameters["noise.horizon"] = noise
         views.append(instance_noise)
@@ -255,6 +256,13 @@ def _check_together(config: Config) -> None:
             "generator.condition: nothing holds the generator to its labels; give "
             "discriminator.condition, or discriminator.head classes and terms.classes"
         )
+    sides = config.sample_shape[:-1]
+    if discriminator.shift and not (sides and discriminator.shift < min(sides)):
+        raise InputError(
+            f"discriminator.shift: {discriminator.shift} is out of range for samples of shape "
+            f"{tuple(config.sample_shape)}; 0 is allowed"
+            + (f" to {min(sides) - 1}" if sides else ", for they are no images")
+        )
     if config.batch_size % discriminator.pack:
         raise InputError(
             f"batch_size: {config.batch_size} rows do not divide into packs of {discriminator.pack}"
@@ -294,6 +302,7 @@ def from_config(config: Config) -> GAN:
         draw_latents=_draw_latents(config.generator),
         penalties={name: (PENALTIES[name], gamma) for name, gamma in config.penalties.items()},
         terms={name: (TERMS[name], weight) for name, weight in config.terms.items()},
+        shift=config.discriminator.shift,
         noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
         pack=config.discriminator.pack,
         dynamics=_dynamics(config),

@@ -24,6 +24,7 @@ ROOMS = [
     "optimizers",
     "state",
     "game",
+    "views",
     "dynamics",
     "gan",
     "loops",
