@@ -116,6 +116,7 @@ class History:
 
 
 BAD = Verdict("underfitting", ("a", "b", "c"), "…")
+GONE = BAD._replace(verdict="collapsed")
 FINE = Verdict("healthy", ("a", "b", "c"), "…")
 
 
@@ -158,6 +159,9 @@ UP_AND_DOWN = (50.0, 90.0, 55.0, 100.0)
     ("samples", "evaluations", "word"),
     [
         (BAD, evaluated(*UP_AND_DOWN, *UP_AND_DOWN), "cycling"),
+        (BAD, evaluated(*UP_AND_DOWN, 50.0, 100.0, 80.0, 200.0), "cycling"),  # and away
+        (BAD, evaluated(*UP_AND_DOWN, 50.0, 100.0, 150.0, 200.0), "underfitting"),  # away alone
+        (GONE, evaluated(*UP_AND_DOWN, 50.0, 100.0, 80.0, 200.0), "collapsed"),
         (FINE, evaluated(*UP_AND_DOWN, *UP_AND_DOWN), "healthy"),
         (BAD, evaluated(*UP_AND_DOWN), "underfitting"),  # too few to tell
         (BAD, evaluated(*UP_AND_DOWN, *UP_AND_DOWN, word="healthy"), "underfitting"),
@@ -182,6 +186,15 @@ def test_a_discriminator_that_wins_is_seen_without_samples():
     found = won(History(told=1.0, loss=0.1).records(), 1.4)
     assert found is not None and found.verdict == "discriminator-won" and found.failed
     assert won(History(told=1.0, loss=0.1, step=900).records(), 1.4) is None
+
+
+@pytest.mark.parametrize(("large", "wins"), [(0, True), (2, True), (3, False)])
+def test_a_loss_that_is_seldom_large(large, wins):
+    record = {"real_above_fake": 1.0, "discriminator_loss": 0.01, "generator_gradient_norm": 1.0}
+    records = [record | {"step": step} for step in range(20, 1_520, 20)]  # 25 in the last 500
+    for one in records[-large - 3 : -3]:
+        one["discriminator_loss"] = 0.2
+    assert (won(records, 1.4) is not None) == wins
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict
     since = newest - max(_LASTING, newest // 10)
     last = [record for record in history if record["step"] > since]
     told = min(record["real_above_fake"] for record in last)
-    loss = max(record["discriminator_loss"] for record in last)
+    losses = sorted(record["discriminator_loss"] for record in last)
+    loss = losses[(9 * len(losses) - 1) // 10]  # while it tells all pairs, one in ten may be larger
     if told < _TOLD or loss > _SATURATED * discriminator_equilibrium:
         return None
     before, now = (history[place]["generator_gradient_norm"] for place in (0, -1))
@@ -112,14 +113,12 @@ def judge_run(
     if len(half) < _ENOUGH or not all(d is not None and math.isfinite(d) for d in distances):
         return samples
     logs = [math.log(max(distance, 1e-30)) for distance in distances]
-    steps = [abs(after - before) for before, after in itertools.pairwise(logs)]
-    travel = sum(steps)
+    steps = [after - before for before, after in itertools.pairwise(logs)]
+    travel, drift = sum(map(abs, steps)), sum(steps)
     restless = travel / len(steps) >= _RESTLESS
-    if (
-        restless
-        and abs(logs[-1] - logs[0]) < _CANCELLED * travel
-        and all(record["verdict"] != "healthy" for record in half)
-    ):
+    cancelled = abs(drift) < _CANCELLED * travel
+    away = drift > 0 > min(steps) and samples.verdict == "underfitting"
+    if restless and (cancelled or away) and all(record["verdict"] != "healthy" for record in half):
         first, last = half[0]["step"], half[-1]["step"]
         return Verdict(
             "cycling",
