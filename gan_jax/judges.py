@@ -25,7 +25,7 @@ __all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _LEAST = 100  # test rows, and samples
-_ANCHORS = 7  # raise it when an anchor, or what is remembered of real rows, does
+_ANCHORS = 8  # raise it when an anchor, or what is remembered of real rows, does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
 _PAIRED = 1_000  # rows of a mixture that exact W2 pairs, in a tenth of a second

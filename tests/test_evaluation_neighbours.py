@@ -110,6 +110,14 @@ def test_authenticity_by_its_definition():
 
     assert authenticity(train, fake, held_out) == (share(fake), share(held_out))
 
+    def typical(rows):
+        return np.median(np.linalg.norm(rows[:, None] - train[None], axis=2).min(1))
+
+    ratio = CopyTest(train, held_out).measure(fake).nearest_ratio
+    assert ratio == pytest.approx(typical(fake) / typical(held_out))
+    assert CopyTest(train, held_out).measure(train).nearest_ratio == 0.0
+    assert CopyTest(train, train[:9]).measure(fake).nearest_ratio is None
+
 
 def test_copying_score_is_the_mann_whitney_statistic_with_ties():
     """Distances are whole numbers here, so most are tied; scipy's p-value gives the score back."""

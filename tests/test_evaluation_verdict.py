@@ -40,6 +40,9 @@ GOOD: dict[str, Any] = {
         ({"spread": 0.2, "coverage": 0.01, "recognised": 0.4}, "underfitting"),  # to a blur
         ({"spread": 0.2, "coverage": 0.01, "precision": 0.1}, "underfitting"),  # to a scribble
         ({"spread": 0.2, "coverage": 0.01, "recognised": None}, "collapsed"),  # without classes
+        ({"spread": 0.2, "coverage": 0.01, "nearest_ratio": 1.49}, "collapsed"),
+        ({"spread": 0.2, "coverage": 0.01, "nearest_ratio": 1.51}, "underfitting"),  # to grey
+        ({"spread": 0.2, "coverage": 0.01, "nearest_ratio": None}, "collapsed"),
         ({"missing_classes": [3], "recognised": 0.4}, "underfitting"),
         ({"recognised": 0.48}, "underfitting"),
         ({"missing_classes": [3]}, "collapsed"),

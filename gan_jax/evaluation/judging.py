@@ -56,6 +56,7 @@ FIGURES: tuple[str, ...] = (
     "copying",
     "authenticity",
     "authenticity_held_out",
+    "nearest_ratio",
 )
 
 _COMPONENTS = 64  # of pixels, in which nearest training rows are sought

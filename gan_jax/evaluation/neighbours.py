@@ -62,6 +62,7 @@ class Copies(NamedTuple):
     copying: float  # C_T, a standard score: see `copying_test`
     authenticity: float  # share in [0, 1]: see `authenticity`
     authenticity_held_out: float
+    nearest_ratio: float | None  # median distance to the nearest training row, over held-out rows'
 
 
 def manifold(real: Rows, fake: Rows, k: int = 5) -> Manifold:
@@ -159,8 +160,7 @@ class CopyTest:
         """Figures of generated rows ``[m, d]``."""
         _, generated = check_rows(train=self.rows[:2], fake=fake, least=2)  # two tell the features
         away, which = (found[:, 0] for found in nearest(generated, self.rows))
-        share = float((away > self._own(which)).mean())
-        return Copies(self._score(away), share, self.real_share)
+        return self._copies(away, self._own(which))
 
     def measure_fresh(self, count: int, seed: int = 0) -> Copies:
         """Figures of so many training rows, each as if it had not been trained on.
@@ -174,10 +174,18 @@ class CopyTest:
         away, which = self._nearest_but(pick, pick[:, None])
         # The nearest row's own distance, too, is to another than the row that is left out.
         own, _ = self._nearest_but(which, np.stack([which, pick], 1))
-        return Copies(self._score(away), float((away > own).mean()), self.real_share)
+        return self._copies(away, own)
 
-    def _score(self, away: np.ndarray) -> float:
-        return _mann_whitney_score(np.sqrt(away), np.sqrt(self.real_away))
+    def _copies(self, away: np.ndarray, own: np.ndarray) -> Copies:
+        """Of rows so far from the nearest training rows, which are so far from theirs; squared."""
+        near, real_near = np.sqrt(away), np.sqrt(self.real_away)
+        typical = np.median(real_near)
+        return Copies(
+            _mann_whitney_score(near, real_near),
+            float((away > own).mean()),
+            self.real_share,
+            float(np.median(near) / typical) if typical > 0 else None,
+        )
 
     def _own(self, which: np.ndarray) -> np.ndarray:
         """Squared distance of these training rows, by number, to the nearest other one."""

@@ -8,7 +8,8 @@ rows (the anchor ``train``); `history` has what a run's records add:
   of their difference; and the share of them that are no copies is less than three quarters of
   held-out rows'.
 - ``collapsed``: rows look real (precision ratio at least 0.5 and, where there are classes, half as
-  many as of real rows are recognised as of one), and their total variance is less than a quarter of
+  many as of real rows are recognised as of one; half of them at most 1.5 times as far from the
+  nearest training row as half of held-out rows), and their total variance is less than a quarter of
   the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
   at least 0.3 below the precision ratio.
 - ``underfitting``: precision ratio or coverage ratio below 0.75, recall ratio or the ratio of
@@ -28,6 +29,7 @@ VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "dive
 _COPYING = -3.0  # from fresh rows' C_T
 _AUTHENTIC = 0.75  # of held-out rows' share
 _SPREAD = 0.25  # of the data's variance
+_NEAR = 1.5  # times as far from training rows as held-out rows
 _HALF = 0.5
 _GOOD = 0.75
 _APART = 0.3  # between the ratios of precision and coverage
@@ -55,7 +57,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     Args:
         metrics: ``frechet_distance``, ``precision``, ``coverage``, ``spread``, and where there are
             any ``recognised``, ``missing_classes``, ``copying``, ``authenticity``,
-            ``authenticity_held_out``, ``recall``, ``over_concentrated`` with ``high_quality``.
+            ``authenticity_held_out``, ``nearest_ratio``, ``recall``, ``over_concentrated`` with
+            ``high_quality``.
         anchors: the same of real rows: ``train``, ``noisy`` and, of images, ``blurred``; where
             there is a training set, ``real`` with ``copying``.
     """
@@ -98,7 +101,10 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             )
     thin = metrics["spread"] < _SPREAD
     narrow = coverage < _HALF and precision - coverage >= _APART
-    if min(precision, recognised) >= _HALF and (thin or missing or narrow):
+    # A classifier may be sure of what is nothing like its classes: grey, say.
+    ratio = metrics.get("nearest_ratio")
+    near = ratio is None or ratio <= _NEAR
+    if near and min(precision, recognised) >= _HALF and (thin or missing or narrow):
         return Verdict(
             "collapsed",
             (
