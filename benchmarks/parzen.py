@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, help="where runs go")
     parser.add_argument("--mnist", default="mnist", help="name or path of MNIST")
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -65,6 +65,7 @@ def main() -> None:
             dataset=str(part),
             seed=seed,
             steps=arguments.steps,
+            penalties={"r1": 3.0, "r2": 3.0},  # smoother samples do better by it, if not to the eye
             decay=DecayConfig(shape="linear", horizon=arguments.steps),
             generator=dataclasses.replace(
                 base.generator,
