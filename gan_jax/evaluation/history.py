@@ -5,15 +5,15 @@ Before a verdict on samples (see `verdict`), in this order:
 - ``diverged``: a metric of the newest record is not finite.
 - ``discriminator-won``: the samples are not healthy, and at step 1,000 or later, throughout the
   last tenth of the steps, 500 at least, the real sample has the higher logit in at least 99 % of
-  pairs while the discriminator's loss is at most a tenth of what it is at equilibrium. (Many a
-  healthy run's discriminator is as far ahead for its first hundreds of steps.)
+  pairs while the discriminator's loss is, in nine records of ten, at most a tenth of what it is at
+  equilibrium. (Many a healthy run's discriminator is as far ahead for its first hundreds of steps.)
 
 And where samples were judged while it trained, of the second half of those evaluations, four at
 least:
 
 - ``cycling``: none is healthy; from one to the next the Fréchet distance changes by 15 % or more on
   average (of its logarithm), and the changes cancel: from first to last it moved by less than half
-  of their sum.
+  of their sum; or it rose from first to last, but not each time, and the samples are underfitting.
 - ``improving``: the samples are neither healthy nor copies, and the Fréchet distance has fallen by
   a tenth or more from the first of them to the newest, which is the least.
 """
