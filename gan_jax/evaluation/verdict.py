@@ -97,7 +97,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
                     f"{authentic:.0%} of rows are no copies, of held-out rows {held_out:.0%}",
                     figures[1],
                 ),
-                "train on more rows, for fewer steps, or with a smaller generator",
+                "train on more rows, for fewer steps, or with a smaller generator; move what the "
+                "discriminator sees, if it is images (discriminator.shift)",
             )
     thin = metrics["spread"] < _SPREAD
     narrow = coverage < _HALF and precision - coverage >= _APART
