@@ -65,7 +65,7 @@ def main() -> None:
             dataset=str(part),
             seed=seed,
             steps=arguments.steps,
-            penalties={"r1": 3.0, "r2": 3.0},  # smoother samples do better by it, if not to the eye
+            penalties={"r1": 3.0, "r2": 3.0},  # smoother samples do better by it
             decay=DecayConfig(shape="linear", horizon=arguments.steps),
             generator=dataclasses.replace(
                 base.generator,

@@ -33,7 +33,7 @@ from gan_jax.penalties import PENALTIES, Penalty
 from gan_jax.state import GANState, Metrics, Player
 from gan_jax.terms import HEADS_OF, TERMS, Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
-from gan_jax.views import instance_noise, packed, shifted
+from gan_jax.views import check_shift, instance_noise, packed, shifted
 
 __all__ = ["GAN", "build", "check_names", "from_config"]
 
@@ -256,13 +256,8 @@ def _check_together(config: Config) -> None:
             "generator.condition: nothing holds the generator to its labels; give "
             "discriminator.condition, or discriminator.head classes and terms.classes"
         )
-    sides = config.sample_shape[:-1]
-    if discriminator.shift and not (sides and discriminator.shift < min(sides)):
-        raise InputError(
-            f"discriminator.shift: {discriminator.shift} is out of range for samples of shape "
-            f"{tuple(config.sample_shape)}; 0 is allowed"
-            + (f" to {min(sides) - 1}" if sides else ", for they are no images")
-        )
+    if discriminator.shift:
+        check_shift(discriminator.shift, config.sample_shape)
     if config.batch_size % discriminator.pack:
         raise InputError(
             f"batch_size: {config.batch_size} rows do not divide into packs of {discriminator.pack}"

@@ -1,5 +1,7 @@
 """What a discriminator is shown in place of the rows as they are, real and generated alike."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +9,22 @@ from gan_jax.errors import InputError
 from gan_jax.game import Round, View
 from gan_jax.types import Batch, Key
 
-__all__ = ["instance_noise", "packed", "shifted"]
+__all__ = ["check_shift", "instance_noise", "packed", "shifted"]
+
+
+def check_shift(size: int, sample_shape: Sequence[int]) -> None:
+    """Refuse to move what is no image, or as far as it is wide.
+
+    Raises:
+        InputError: either.
+    """
+    sides = sample_shape[:-1]
+    if not sides or size >= min(sides):
+        raise InputError(
+            f"discriminator.shift: {size} is out of range for samples of shape "
+            f"{tuple(sample_shape)}; 0 is allowed"
+            + (f" to {min(sides) - 1}" if sides else ", for they are no images")
+        )
 
 
 def shifted(size: int) -> View:
@@ -25,10 +42,14 @@ def shifted(size: int) -> View:
 
     Args:
         size: pixels, 1 or more, fewer than the images have to a side.
+
+    Raises:
+        InputError: (when traced) as `check_shift`.
     """
 
     def view(batch: Batch, round: Round, key: Key) -> Batch:
         del round
+        check_shift(size, batch.samples.shape[1:])
         samples, (pick_key, move_key) = batch.samples, jax.random.split(key)
         rows = samples.shape[0]
         moves = jax.random.randint(move_key, (rows, 2), 0, 2 * size + 1)

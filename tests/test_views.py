@@ -127,10 +127,7 @@ def test_half_of_the_images_are_moved_and_nothing_is_lost_on_the_whole(size):
     error = np.sqrt(expected * (1 - expected) / 40_000)
     assert (np.abs(shares - expected) < 5 * error).all()
     # No frequency of the distribution of images vanishes, so that only the right one looks right.
-    assert np.abs(np.fft.fft2(expected, (420, 420))).min() > 1 / 3 - 1e-9
-    assert np.abs(np.fft.fft2(shares, (420, 420))).min() > 0.3
-    uniform = np.full(shares.shape, 1 / count)
-    assert np.abs(np.fft.fft2(uniform, (420, 420))).min() < 1e-9
+    assert np.abs(np.fft.fft2(shares, (420, 420))).min() > 1 / 3 - 0.02
 
 
 def test_what_moves_in_is_the_rim(key):
@@ -171,3 +168,7 @@ def test_a_shift_out_of_range(shape, shift, said):
     discriminator = DiscriminatorConfig(widths=(8,), shift=shift)
     with pytest.raises(InputError, match=said):
         from_config(tiny_config(sample_shape=shape, discriminator=discriminator))
+    batch = Batch(jnp.zeros((2, *shape)))
+    round = Round(batch, batch, None, jax.random.key(0), jnp.int32(0), {})
+    with pytest.raises(InputError, match=said):  # built of parts
+        shifted(shift)(batch, round, jax.random.key(0))
