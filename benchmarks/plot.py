@@ -57,6 +57,11 @@ class Bar(NamedTuple):
     high: float
 
 
+def rates(figures: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Of the turns as long as a training, where there were such."""
+    return figures["rates"] | figures.get("long_rates", {})
+
+
 def bars(rates: Mapping[str, Sequence[float]]) -> list[Bar]:
     """What is drawn of a file, from the top: of each kind that is there, the best by its median."""
     found = []
@@ -116,7 +121,7 @@ def number(rate: float) -> str:
 def draw_panel(axes: Axes, figures: Mapping[str, Any], labels: Sequence[str]) -> list[Annotation]:
     """Bars and the line of the bare products; returns the values at the bars' ends."""
     values = []
-    found, bare = bars(figures["rates"]), figures["rates"].get(BARE)
+    found, bare = bars(rates(figures)), rates(figures).get(BARE)
     for bar in found:
         place = labels.index(bar.label)
         color = GREY if bar.label.startswith("PyTorch") else BLUE
@@ -166,7 +171,7 @@ def draw(files: Sequence[Mapping[str, Any]]) -> Figure:
     """A panel a file, up to three in a row."""
     columns = len(files) if len(files) <= 3 else 2
     rows = -(-len(files) // columns)
-    there = {bar.label for figures in files for bar in bars(figures["rates"])}
+    there = {bar.label for figures in files for bar in bars(rates(figures))}
     labels = [label for label in LABELS.values() if label in there]
     notes = "\n".join(textwrap.fill(line, 140) for line in caption(files).splitlines())
     height = 0.45 + rows * (0.62 + 0.21 * len(labels)) + 0.13 * (1 + notes.count("\n"))
@@ -185,7 +190,7 @@ def draw(files: Sequence[Mapping[str, Any]]) -> Figure:
     values = [draw_panel(*panel, labels) for panel in zip(panels, files, strict=False)]
     figure.draw_without_rendering()  # from here it is known where a text begins and ends
     for axes, figures, texts in zip(panels, files, values, strict=False):
-        if bare := figures["rates"].get(BARE):
+        if bare := rates(figures).get(BARE):
             for text in texts:
                 step_aside(axes, text, statistics.median(bare))
     return figure

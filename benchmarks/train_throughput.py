@@ -4,12 +4,16 @@
     python benchmarks/train_throughput.py [--size concept|gan|wide] [--turns 5] [--json FILE]
         [--precision float32|tf32|bfloat16] [--members 16 64]
 
-In turns in one run: a whole training with its metrics, pictures and checkpoints, by its own clock,
-which starts after the compiler; the same steps in a bare loop; one program call a step; populations
+In turns in one run: the steps of a training in a bare loop; one program call a step; populations
 trained as one program; the step's matrix products and nothing else, one after the other (a step may
 run two at a time where neither needs the other); and `torch_peer.py` with the optimiser as it is by
 default, fused, and compiled, on one thread and on all. On a GPU there are no threads to choose, and
 a CUDA graph is a further configuration. PyTorch's fastest configuration counts.
+
+Then, in turns again, a whole training with its metrics, pictures and checkpoints, by its own clock,
+which starts after the compiler, and for about as many seconds each the loop, the products and that
+configuration: a shared machine has slow seconds, which the median of short turns would leave out
+and a whole training cannot.
 
 Sizes: `concept` (784-128-1 against 100-128-784, batch 100) and `gan` are the recipes; `wide` is
 `concept` with three hidden layers of 1024 and batches of 256, at a learning rate it can bear.
@@ -22,6 +26,7 @@ import argparse
 import dataclasses
 import io
 import json
+import math
 import os
 import statistics
 import sys
@@ -117,28 +122,32 @@ def main() -> None:
     for members in arguments.members:
         runs |= measure(config, data, members)
     runs |= peer_runs(config, data)
-    rates: dict[str, list[float]] = {"gan-jax train": [], **{name: [] for name in runs}}
-    for turn in range(arguments.turns):
-        if turn % 2 == 0:
-            rates["gan-jax train"].append(whole_training(config, arguments.train_steps))
-        for name, values in in_turns(runs, arguments.steps, 1).items():
-            rates[name] += values
-        runs = dict(reversed(runs.items()))
-        if turn % 2 == 1:
-            rates["gan-jax train"].append(whole_training(config, arguments.train_steps))
-
-    print(table(rates))
+    rates = in_turns(runs, arguments.steps, arguments.turns)
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    peers = [name for name in medians if name.startswith("PyTorch")]
-    ratios = {}
-    if peers:
-        best = max(peers, key=lambda name: medians[name])
-        for name in ("gan-jax train", "bare products"):
-            ratios[f"{name} / {best}"] = medians[name] / medians[best]
+    peers = sorted((name for name in runs if name.startswith("PyTorch")), key=medians.__getitem__)
+    best = peers[-1:]  # none where there is no PyTorch
+    trained: list[float] = []
+    long: dict[str, list[float]] = {name: [] for name in ("in a loop", "bare products", *best)}
+    for _ in range(arguments.turns):
+        trained.append(whole_training(config, arguments.train_steps))
+        for name, values in long.items():
+            steps = math.ceil(arguments.train_steps / trained[-1] * medians[name])
+            values += in_turns({name: runs[name]}, steps, 1)[name]
+    long = {"gan-jax train": trained, **long}
+    long_medians = {name: statistics.median(values) for name, values in long.items()}
+
+    print(f"turns of {arguments.steps} steps\n{table(rates)}")
+    print(f"turns of {arguments.train_steps} steps, or as many seconds\n{table(long)}")
+    ratios = {
+        f"{name} / {peer}": long_medians[name] / long_medians[peer]
+        for peer in best
+        for name in ("gan-jax train", "in a loop", "bare products")
+    }
     ratios |= {
-        "gan-jax train / bare products": medians["gan-jax train"] / medians["bare products"],
-        "step by step / in a loop": medians["step by step"] / medians["in a loop"],
-    } | {
+        f"gan-jax train / {name}": long_medians["gan-jax train"] / long_medians[name]
+        for name in ("in a loop", "bare products")
+    }
+    ratios |= {"step by step / in a loop": medians["step by step"] / medians["in a loop"]} | {
         f"cost of one of {n} {how} / one alone": medians["in a loop"] / (n * medians[f"{n} {how}"])
         for n in arguments.members
         for how in ("at once", "one by one")
@@ -159,6 +168,8 @@ def main() -> None:
             "steps": arguments.steps,
             "rates": rates,
             "medians": medians,
+            "long_rates": long,
+            "long_medians": long_medians,
             "ratios": ratios,
         }
         record.write(arguments.json, figures)
