@@ -9,23 +9,30 @@ from pathlib import Path
 from typing import Any
 
 
-def write(path: Path, figures: dict[str, Any]) -> None:
-    """Write figures beside the commit, the machine and the versions they were measured with."""
-    commit = subprocess.run(
+def _commit() -> str:
+    return subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
     ).stdout.strip()
+
+
+_COMMIT = _commit()  # the code that runs, whatever is committed before it ends
+
+
+def write(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures beside the commit, the machine and the versions they were measured with."""
     installed = {d.name: d.version for d in importlib.metadata.distributions()}
     facts = {
-        "commit": commit,
+        "commit": _COMMIT,
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "versions": {
             "python": platform.python_version(),
             **{n: installed[n] for n in ("jax", "flax", "optax", "torch") if n in installed},
         },
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(facts | figures, indent=1) + "\n")
 
 
