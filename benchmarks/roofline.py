@@ -150,12 +150,12 @@ def without(config: Config, stream: Stream) -> dict[str, Run]:
 
 def _with_latents(config: Config, latents: Any) -> GAN:
     """The GAN of a config, but for latents that never change."""
-    kept = gan_module._draw_latents
-    gan_module._draw_latents = lambda _: lambda key, count: latents
+    kept = gan_module._latents
+    gan_module._latents = lambda *_: lambda key, count: latents
     try:
         return from_config(config)
     finally:
-        gan_module._draw_latents = kept
+        gan_module._latents = kept
 
 
 def roof(

@@ -54,6 +54,7 @@ class GeneratorConfig:
     name: str = "mlp"  # which network
     latent_size: Width = 64  # standard normal numbers per sample
     categories: Annotated[int, Range(0, 65_536)] = 0  # also one of so many, as a one-hot vector
+    temperature: Rate = 1.0  # deviation of the normals it samples from; in training it is 1
     condition: str = "none"  # how it is told the label asked for: none or concatenate
     widths: tuple[Width, ...] = (512, 512)  # of the hidden layers
     activation: str = "leaky_relu"  # between layers

@@ -56,13 +56,15 @@ class Game(NamedTuple):
 View = Callable[[Batch, Round, Key], Batch]  # of rows, as the discriminator is shown them
 
 
-def normal_latents(size: int) -> Callable[[Key, int], Latents]:
-    """Standard normal latents, ``(key, count) -> [count, size]``."""
-    return lambda key, count: jax.random.normal(key, (count, size), jnp.float32)
+def normal_latents(size: int, deviation: float = 1.0) -> Callable[[Key, int], Latents]:
+    """Normal latents of that standard deviation, ``(key, count) -> [count, size]``."""
+    return lambda key, count: deviation * jax.random.normal(key, (count, size), jnp.float32)
 
 
-def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latents]:
-    """Standard normals beside a random one-hot vector, ``[count, size + categories]``.
+def clustered_latents(
+    size: int, categories: int, deviation: float = 1.0
+) -> Callable[[Key, int], Latents]:
+    """Such normals beside a random one-hot vector, ``[count, size + categories]``.
 
     A connected latent space has to draw bridges between kinds of samples; categories let the
     generator jump (ClusterGAN, arXiv:1809.03627). No label is needed.
@@ -73,7 +75,7 @@ def clustered_latents(size: int, categories: int) -> Callable[[Key, int], Latent
         # a dozen small kernels more in the program of a step.
         low = jnp.nextafter(jnp.float32(-1.0), jnp.float32(0.0))
         uniform = jax.random.uniform(key, (count, size + 1), jnp.float32, low, 1.0)
-        normals = jnp.sqrt(2.0) * jax.lax.erf_inv(uniform[:, :size])
+        normals = deviation * jnp.sqrt(2.0) * jax.lax.erf_inv(uniform[:, :size])
         category = ((0.5 * uniform[:, size] + 0.5) * categories).astype(jnp.int32)
         chosen = jax.nn.one_hot(category, categories, dtype=jnp.float32)
         return jnp.concatenate([normals, LOUD * chosen], axis=1)

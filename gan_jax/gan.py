@@ -55,6 +55,7 @@ def build(
     generator_optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
     draw_latents: int | Callable[[Key, int], Latents],
+    sample_latents: Callable[[Key, int], Latents] | None = None,
     penalties: Mapping[str, tuple[Penalty, float]] | None = None,
     terms: Mapping[str, tuple[Term, float]] | None = None,
     shift: int = 0,
@@ -72,6 +73,7 @@ def build(
         generator_optimizer: any optax transformation.
         discriminator_optimizer: any optax transformation.
         draw_latents: ``(key, count) -> latents``, or n for n standard normals a row.
+        sample_latents: what `sample` draws in place of them; the same by default.
         penalties: by name, the penalty and its gamma; see `gan_jax.penalties`.
         terms: by name, what else players want and its weight; see `gan_jax.terms`.
         shift: pixels by which half of the images that the discriminator is shown are moved at most.
@@ -159,7 +161,7 @@ def build(
         chosen: jax.Array | None = None,  # categories of clustered latents, one-hot
     ) -> Samples:
         latent_key, network_key = jax.random.split(key)
-        latents = game.draw_latents(latent_key, count)
+        latents = (sample_latents or game.draw_latents)(latent_key, count)
         if chosen is not None:
             latents = with_category(latents, chosen)
         if labels is not None and jnp.shape(labels) != (count,):
@@ -189,10 +191,10 @@ def _check_parts(loss: Any, penalties: Any, terms: Any) -> None:
                 )
 
 
-def _draw_latents(config: GeneratorConfig) -> Callable[[Key, int], Latents]:
+def _latents(config: GeneratorConfig, deviation: float = 1.0) -> Callable[[Key, int], Latents]:
     if config.categories:
-        return clustered_latents(config.latent_size, config.categories)
-    return normal_latents(config.latent_size)
+        return clustered_latents(config.latent_size, config.categories, deviation)
+    return normal_latents(config.latent_size, deviation)
 
 
 def _dynamics(config: Config) -> Dynamics:
@@ -294,7 +296,8 @@ def from_config(config: Config) -> GAN:
         loss=LOSSES[config.loss],
         generator_optimizer=_optimizer(config, "generator"),
         discriminator_optimizer=_optimizer(config, "discriminator"),
-        draw_latents=_draw_latents(config.generator),
+        draw_latents=_latents(config.generator),
+        sample_latents=_latents(config.generator, config.generator.temperature),
         penalties={name: (PENALTIES[name], gamma) for name, gamma in config.penalties.items()},
         terms={name: (TERMS[name], weight) for name, weight in config.terms.items()},
         shift=config.discriminator.shift,

@@ -1,13 +1,17 @@
 """The game: what is drawn, and what is refused."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from conftest import tiny_config
 
 from gan_jax.config import GeneratorConfig
 from gan_jax.game import clustered_latents, normal_latents
 from gan_jax.gan import from_config
+from gan_jax.types import Batch
 
 ROWS = 4000
 
@@ -30,6 +34,40 @@ def test_clustered_latents(key):
     np.testing.assert_allclose(share, 0.2, atol=4 * (0.16 / ROWS) ** 0.5)
     correlation = np.corrcoef(latents.T)[:3, 3:]
     assert np.abs(correlation).max() < 5 / ROWS**0.5
+
+
+def test_deviation_is_of_the_normals_alone(key):
+    np.testing.assert_array_equal(normal_latents(3, 1.5)(key, 9), 1.5 * normal_latents(3)(key, 9))
+    wide, plain = (np.asarray(clustered_latents(3, 5, d)(key, 9)) for d in (1.5, 1.0))
+    np.testing.assert_allclose(wide[:, :3], 1.5 * plain[:, :3], rtol=1e-6)
+    np.testing.assert_array_equal(wide[:, 3:], plain[:, 3:])
+
+
+@pytest.mark.parametrize("categories", [0, 5])
+def test_temperature_is_of_samples_and_leaves_training_alone(key, categories):
+    """At twice the temperature a linear generator's samples deviate twice as much."""
+
+    def at(temperature: float):
+        generator = GeneratorConfig(
+            latent_size=3,
+            categories=categories,
+            temperature=temperature,
+            widths=(),
+            last_activation="identity",
+        )
+        gan = from_config(tiny_config(generator=generator))
+        state, _ = jax.jit(gan.train_step)(gan.init(key), Batch(jnp.ones((8, 2))))
+        chosen = jax.nn.one_hot(jnp.zeros(9, int), 5) if categories else None
+        return state, gan.sample(state, key, 9, None, chosen)
+
+    (state, once), (same, twice), (_, middle) = at(1.0), at(2.0), at(0.0)
+    jax.tree.map(np.testing.assert_array_equal, _bare(state), _bare(same))
+    np.testing.assert_allclose(twice - middle, 2 * (once - middle), rtol=1e-4, atol=1e-6)
+    assert float(jnp.abs(once - middle).min(axis=1).max()) > 1e-3
+
+
+def _bare(state):
+    return dataclasses.replace(state, key=jax.random.key_data(state.key))
 
 
 def test_categories_reach_the_generator(key):

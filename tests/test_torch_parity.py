@@ -54,7 +54,7 @@ def test_steps_are_those_of_pytorch(name, monkeypatch):
     config = Config.from_dict(tomllib.loads(str(value("config"))))
     assert but_for_sizes(config) == but_for_sizes(recipe(name))
     fixed = {}
-    monkeypatch.setattr(gan_module, "_draw_latents", lambda _: lambda key, count: fixed["latents"])
+    monkeypatch.setattr(gan_module, "_latents", lambda *_: lambda key, count: fixed["latents"])
     gan = from_config(config)
     state = gan.init(jax.random.key(0))
     start = {
