@@ -58,8 +58,8 @@ class Bar(NamedTuple):
 
 
 def rates(figures: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Of the turns as long as a training, where there were such."""
-    return figures["rates"] | figures.get("long_rates", {})
+    """Of turns as long as a training, where there were such: shorter ones are another measure."""
+    return figures.get("long_rates", figures["rates"])
 
 
 def bars(rates: Mapping[str, Sequence[float]]) -> list[Bar]:

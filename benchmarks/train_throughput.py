@@ -5,15 +5,15 @@
         [--precision float32|tf32|bfloat16] [--members 16 64]
 
 In turns in one run: the steps of a training in a bare loop; one program call a step; populations
-trained as one program; the step's matrix products and nothing else, one after the other (a step may
-run two at a time where neither needs the other); and `torch_peer.py` with the optimiser as it is by
-default, fused, and compiled, on one thread and on all. On a GPU there are no threads to choose, and
-a CUDA graph is a further configuration. PyTorch's fastest configuration counts.
+trained as one program; the step's matrix products and nothing else, one after the other (a step
+may run two at a time where neither needs the other); and, where PyTorch is installed,
+`torch_peer.py` with the optimiser as it is by default, fused, and compiled, on one thread and on
+all. On a GPU there are no threads to choose, and a CUDA graph is a further configuration.
 
 Then, in turns again, a whole training with its metrics, pictures and checkpoints, by its own clock,
-which starts after the compiler, and for about as many seconds each the loop, the products and that
-configuration: a shared machine has slow seconds, which the median of short turns would leave out
-and a whole training cannot.
+which starts after the compiler, and about as many seconds each of the rest but populations, of each
+kind of PyTorch by its better number of threads: a shared machine has slow seconds, which the median
+of short turns would leave out and a whole training cannot. PyTorch's fastest configuration counts.
 
 Sizes: `concept` (784-128-1 against 100-128-784, batch 100) and `gan` are the recipes; `wide` is
 `concept` with three hidden layers of 1024 and batches of 256, at a learning rate it can bear.
@@ -24,6 +24,7 @@ sides; PyTorch's bfloat16 is autocast, which also keeps what lies between layers
 
 import argparse
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -31,15 +32,14 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import record
-import torch  # pyright: ignore[reportMissingImports]
 from rich.console import Console
 from sizes import SIZES, size
-from torch_peer import Peer
 
 from gan_jax import environment
 from gan_jax.benchmark import Run, in_turns, measure, table
@@ -48,6 +48,8 @@ from gan_jax.data import Part, load
 from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.train import train
+
+TRAINING, LOOP, BARE = "gan-jax train", "in a loop", "bare products"
 
 
 def whole_training(config: Config, steps: int) -> float:
@@ -63,7 +65,12 @@ def whole_training(config: Config, steps: int) -> float:
 
 
 def peer_runs(config: Config, data: Part) -> dict[str, Run]:
-    """PyTorch's configurations, on the device that JAX has; none where PyTorch cannot use it."""
+    """PyTorch's configurations, on the device that JAX has; none without PyTorch for that."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+        from torch_peer import Peer
+    except ImportError:
+        return {}
     rows = np.array(to_float(jax.numpy.asarray(data.samples)))
     kinds: dict[str, dict[str, bool]] = {"eager": {}, "fused Adam": {"fused": True}}
     if not config.penalties:  # what torch.compile made has no second derivative
@@ -98,6 +105,34 @@ def peer_runs(config: Config, data: Part) -> dict[str, Run]:
     return {f"PyTorch {kind}": run("cuda", cores, **options) for kind, options in kinds.items()}
 
 
+def best_of_each_kind(medians: Mapping[str, float]) -> list[str]:
+    """PyTorch's configurations, each kind by the number of threads that makes most steps."""
+    kinds: dict[str, str] = {}
+    for name in sorted((n for n in medians if n.startswith("PyTorch")), key=medians.__getitem__):
+        kinds[name.partition(",")[0]] = name
+    return list(kinds.values())
+
+
+def long_turns(
+    train_for: Callable[[int], float],
+    runs: Mapping[str, Run],
+    medians: Mapping[str, float],
+    train_steps: int,
+    turns: int,
+) -> dict[str, list[float]]:
+    """Steps a second of trainings, and of each of the runs for about as many seconds, in turns."""
+    seconds = train_steps / medians[LOOP]
+    rates: dict[str, list[float]] = {TRAINING: [], **{name: [] for name in runs}}
+    for turn in range(turns):
+        for name in rates if turn % 2 == 0 else reversed(list(rates)):
+            if name == TRAINING:
+                rates[name].append(train_for(train_steps))
+            else:
+                steps = math.ceil(seconds * medians[name])
+                rates[name] += in_turns({name: runs[name]}, steps, 1)[name]
+    return rates
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="gan-jax train against plain PyTorch, in turns")
     parser.add_argument("--size", choices=SIZES, default="concept")
@@ -124,31 +159,29 @@ def main() -> None:
     runs |= peer_runs(config, data)
     rates = in_turns(runs, arguments.steps, arguments.turns)
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    peers = sorted((name for name in runs if name.startswith("PyTorch")), key=medians.__getitem__)
-    best = peers[-1:]  # none where there is no PyTorch
-    trained: list[float] = []
-    long: dict[str, list[float]] = {name: [] for name in ("in a loop", "bare products", *best)}
-    for _ in range(arguments.turns):
-        trained.append(whole_training(config, arguments.train_steps))
-        for name, values in long.items():
-            steps = math.ceil(arguments.train_steps / trained[-1] * medians[name])
-            values += in_turns({name: runs[name]}, steps, 1)[name]
-    long = {"gan-jax train": trained, **long}
+    peers = best_of_each_kind(medians)
+    long = long_turns(
+        functools.partial(whole_training, config),
+        {name: runs[name] for name in (LOOP, "step by step", BARE, *peers)},
+        medians,
+        arguments.train_steps,
+        arguments.turns,
+    )
     long_medians = {name: statistics.median(values) for name, values in long.items()}
 
     print(f"turns of {arguments.steps} steps\n{table(rates)}")
     print(f"turns of {arguments.train_steps} steps, or as many seconds\n{table(long)}")
     ratios = {
         f"{name} / {peer}": long_medians[name] / long_medians[peer]
-        for peer in best
-        for name in ("gan-jax train", "in a loop", "bare products")
+        for peer in sorted(peers, key=long_medians.__getitem__)[-1:]  # none without PyTorch
+        for name in (TRAINING, LOOP, BARE)
     }
     ratios |= {
-        f"gan-jax train / {name}": long_medians["gan-jax train"] / long_medians[name]
-        for name in ("in a loop", "bare products")
+        f"{name} / {whole}": long_medians[name] / long_medians[whole]
+        for name, whole in ((TRAINING, LOOP), (TRAINING, BARE), ("step by step", LOOP))
     }
-    ratios |= {"step by step / in a loop": medians["step by step"] / medians["in a loop"]} | {
-        f"cost of one of {n} {how} / one alone": medians["in a loop"] / (n * medians[f"{n} {how}"])
+    ratios |= {
+        f"cost of one of {n} {how} / one alone": medians[LOOP] / (n * medians[f"{n} {how}"])
         for n in arguments.members
         for how in ("at once", "one by one")
     }

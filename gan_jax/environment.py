@@ -16,7 +16,7 @@ _OPTIONS = (
     "xla_cpu_disable_loop_unrolling",  # costs no speed and saves compile time
 )
 _GPU_LOOP = {
-    "xla_gpu_enable_command_buffer": (  # all kinds, of which WHILE is not among the default ones
+    "xla_gpu_enable_command_buffer": (  # all on one device; WHILE is no default
         "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
     ),
     "xla_gpu_command_buffer_scheduling_mode": "CONCURRENT",
@@ -62,13 +62,13 @@ def run_once(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
     return options
 
 
-def many_steps(platform: str) -> dict[str, str]:
-    """``jax.jit(compiler_options=...)`` for programs of many small steps, by jax's platform name.
+def many_steps(backend: str) -> dict[str, str]:
+    """``jax.jit(compiler_options=...)`` for programs of many small steps on that backend of jax.
 
     On a GPU: the whole loop as one CUDA graph, in which kernels that do not need each other run
     side by side. What ``XLA_FLAGS`` says of these stays as it is.
     """
-    options = _GPU_LOOP if platform == "gpu" else {}
+    options = _GPU_LOOP if backend == "gpu" else {}
     flags = os.environ.get("XLA_FLAGS", "")
     return {name: value for name, value in options.items() if name not in flags}
 

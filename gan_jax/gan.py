@@ -86,7 +86,8 @@ def build(
             most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
 
     Raises:
-        InputError: a loss, penalty or term of another type, or without its weight.
+        InputError: a loss, penalty or term of another type, or without its weight. A shift that
+            the samples do not allow is refused when the step is traced.
     """
     _check_parts(loss, penalties, terms)
     weighted, wanted = dict(penalties or {}), dict(terms or {})

@@ -152,10 +152,12 @@ def _remember(dataset: Dataset, count: int) -> Remember:
     """Keeps what depends on the training rows and so many test rows alone."""
     name_of_data = fingerprint(dataset)
 
-    def remember(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def remember(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         path = kept(name_of_data, f"{name}-{count}-{_ANCHORS}.npy")
         try:
-            return np.load(path, allow_pickle=False)
+            found = np.load(path, allow_pickle=False)
+            if found.shape == shape and found.dtype == np.float64:
+                return found
         except (OSError, ValueError, EOFError):
             pass
         made, file = make(), io.BytesIO()

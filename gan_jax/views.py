@@ -13,17 +13,18 @@ __all__ = ["check_shift", "instance_noise", "packed", "shifted"]
 
 
 def check_shift(size: int, sample_shape: Sequence[int]) -> None:
-    """Refuse to move what is no image, or as far as it is wide.
+    """Refuse to move what is no image, or images by as much as they are wide.
 
     Raises:
-        InputError: either.
+        InputError: samples are not ``[height, width, channels]``, or the size is not from 1 to
+            less than their shorter side.
     """
-    sides = sample_shape[:-1]
-    if not sides or size >= min(sides):
+    most = min(sample_shape[:2]) - 1 if len(sample_shape) == 3 else 0
+    if size not in range(1, most + 1):
+        allowed = f"0 to {most} is allowed" if most else "0 is allowed"
         raise InputError(
             f"discriminator.shift: {size} is out of range for samples of shape "
-            f"{tuple(sample_shape)}; 0 is allowed"
-            + (f" to {min(sides) - 1}" if sides else ", for they are no images")
+            f"{tuple(sample_shape)}; {allowed}"
         )
 
 

@@ -27,6 +27,9 @@ RATES = {  # in another order than they are drawn
 }
 
 
+LONG = {name: [0.9 * rate for rate in rates] for name, rates in RATES.items() if "1" not in name}
+
+
 @pytest.fixture(scope="module")
 def plot() -> dict:
     return runpy.run_path(str(SCRIPT))
@@ -48,6 +51,12 @@ def write(folder: Path, **files: dict) -> Path:
 def run(results: Path, output: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, str(SCRIPT), "--results", str(results), "--output", str(output)]
     return subprocess.run(command, capture_output=True, text=True, cwd=results)
+
+
+def test_long_turns_are_drawn_alone(plot):
+    """Steps of a short turn and of a long one are not compared."""
+    assert plot["rates"](figures("concept", long_rates=LONG)) == LONG
+    assert plot["rates"](figures("concept")) == RATES
 
 
 def test_bars_are_the_best_of_each_kind_in_order(plot):

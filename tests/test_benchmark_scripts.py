@@ -76,6 +76,9 @@ def test_roofline(tmp_path):
     fastest = sum(p["count"] * min(p["seconds"].values()) for p in listed)
     assert found["roof_seconds"] == pytest.approx(fastest)
     assert found["share_of_roof"] == pytest.approx(fastest * found["rates"]["whole"][0])
+    assert found["least_seconds"] == pytest.approx(
+        counts["product_flops"] / (1e9 * max(found["square_gflops"].values()))
+    )
     parts = {"latents", "optimisers", "gradient norms", "rows gathered", "average"}
     assert set(found["left_out_seconds"]) == parts
     for part, seconds in found["left_out_seconds"].items():
@@ -90,6 +93,56 @@ def test_roofline(tmp_path):
     )
     peers = [rate for name, (rate,) in found["rates"].items() if name.startswith("PyTorch")]
     assert found["peer_seconds"] == (pytest.approx(1 / max(peers)) if peers else None)
+
+
+def test_train_throughput(tmp_path):
+    asked = ["--steps", "1", "--turns", "2", "--train-steps", "100", "--members", "2"]
+    found = run("train_throughput.py", tmp_path, *asked)
+    short, long, ratios = found["medians"], found["long_medians"], found["ratios"]
+    for kind in ("rates", "long_rates"):
+        assert {len(turns) for turns in found[kind].values()} == {2}
+        medians = found[kind.replace("rates", "medians")]
+        assert medians == {name: pytest.approx(sum(v) / 2) for name, v in found[kind].items()}
+    ours = ["gan-jax train", "in a loop", "step by step", "bare products"]
+    peers = [name for name in short if name.startswith("PyTorch")]
+    kept = [name for name in long if name not in ours]
+    assert list(long)[:4] == ours and set(kept) <= set(peers)
+    for name in peers:  # each kind by its better number of threads
+        assert short[name] <= max(short[k] for k in kept if k.split(",")[0] == name.split(",")[0])
+    expected = {
+        "gan-jax train / in a loop": long["gan-jax train"] / long["in a loop"],
+        "gan-jax train / bare products": long["gan-jax train"] / long["bare products"],
+        "step by step / in a loop": long["step by step"] / long["in a loop"],
+        "cost of one of 2 at once / one alone": short["in a loop"] / (2 * short["2 at once"]),
+        "cost of one of 2 one by one / one alone": short["in a loop"] / (2 * short["2 one by one"]),
+        "2 at once / their bare products": short["2 at once"] / short["2 bare products"],
+    }
+    if kept:
+        best = max(kept, key=long.__getitem__)
+        expected |= {
+            f"{name} / {best}": long[name] / long[best] for name in ours if "step" not in name
+        }
+    assert ratios == pytest.approx(expected)
+
+
+def test_long_turns_are_of_equal_time(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script, done = importlib.import_module("train_throughput"), []
+
+    def count(name: str):
+        return lambda steps: done.append((name, steps))
+
+    runs = {name: count(name) for name in ("in a loop", "PyTorch eager, 2 threads")}
+    rates = script.long_turns(
+        lambda steps: done.append(("gan-jax train", steps)) or 7.0,
+        runs,
+        {"in a loop": 20.0, "PyTorch eager, 2 threads": 5.0},
+        train_steps=400,
+        turns=2,
+    )
+    timed = [("gan-jax train", 400), ("in a loop", 400), ("PyTorch eager, 2 threads", 100)]
+    assert [one for one in done if one[1] >= 100] == timed + timed[::-1]
+    assert rates["gan-jax train"] == [7.0, 7.0] and {len(r) for r in rates.values()} == {2}
 
 
 def test_mixtures(tmp_path):

@@ -109,21 +109,41 @@ def test_the_floor_is_of_all_real_rows(tmp_path, monkeypatch):
     assert floor == pytest.approx(white, rel=0.03)
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_what_is_remembered_of_real_rows_changes_no_figure(damaged, tmp_path, monkeypatch):
+def images(count: int, seed: int) -> Part:
+    drawn = np.random.default_rng(seed)
+    rows = drawn.integers(0, 256, (count, 12, 12, 1), dtype=np.uint8)
+    return Part(rows, drawn.integers(0, 2, count, dtype=np.int32))
+
+
+@pytest.mark.parametrize("damage", ["none", "cut short", "other shape"])
+@pytest.mark.parametrize("classes", [0, 2])
+def test_what_is_remembered_of_real_rows_changes_no_figure(classes, damage, tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    data, rows = dataset(points(900, 0, 100), points(200, 1, 100)), points(200, 2, 100).samples
+    monkeypatch.setattr(
+        classifiers,
+        "train_classifier",
+        lambda rows, labels, classes, **_: untrained(rows.shape[1:], classes)._replace(
+            trained=True
+        ),
+    )
+
+    def part(count: int, seed: int) -> Part:
+        return images(count, seed) if classes else points(count, seed, 100)
+
+    data, rows = dataset(part(900, 0), part(200, 1), classes), part(200, 2).samples
     first = judges.Evaluator(data, 200, quiet()).measure(rows)
     kept = sorted(tmp_path.rglob("*.npy"))
     assert [path.name.split("-200-")[0] for path in kept] == [
         "held-out-to-nearest",
         "mean-and-components",
     ]
-    if damaged:
-        for path in kept:
-            path.write_bytes(path.read_bytes()[:-9])
-    else:  # what is there needs no fitting anew
+    if damage == "none":  # what is there needs no fitting anew
         monkeypatch.setattr("sklearn.decomposition.PCA.fit", None)
+    for path in kept:
+        if damage == "cut short":
+            path.write_bytes(path.read_bytes()[:-9])
+        elif damage == "other shape":
+            np.save(path, np.zeros(3))
     assert judges.Evaluator(data, 200, quiet()).measure(rows) == first
 
 

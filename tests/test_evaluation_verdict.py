@@ -88,6 +88,13 @@ def test_samples_that_look_real_but_vary_little(recall, word):
     assert ("recall 0.44, of real rows 0.90" in found.reasons) == (word == "underfitting")
 
 
+def test_what_is_too_far_off_for_a_collapse_says_so():
+    changes = {"spread": 0.2, "coverage": 0.01, "nearest_ratio": 1.51, "missing_classes": [1, 3]}
+    reasons = judge_samples(GOOD | changes, ANCHORS).reasons
+    assert reasons[0] == "half lie 1.5 times as far from training rows as held-out rows do"
+    assert reasons[-1] == "classes missing: 1, 3"
+
+
 def test_missing_classes_are_named():
     assert "3, 7" in judge_samples(GOOD | {"missing_classes": [3, 7]}, ANCHORS).reasons[0]
 
@@ -191,10 +198,14 @@ def test_a_discriminator_that_wins_is_seen_without_samples():
     assert won(History(told=1.0, loss=0.1, step=900).records(), 1.4) is None
 
 
-@pytest.mark.parametrize(("large", "wins"), [(0, True), (2, True), (3, False)])
-def test_a_loss_that_is_seldom_large(large, wins):
+@pytest.mark.parametrize(
+    ("interval", "large", "wins"),
+    [(20, 0, True), (20, 2, True), (20, 3, False), (10, 5, True), (10, 6, False)],
+)
+def test_a_loss_that_is_seldom_large(interval, large, wins):
+    """Of the 25 or 50 records in the last 500 steps one in ten may be."""
     record = {"real_above_fake": 1.0, "discriminator_loss": 0.01, "generator_gradient_norm": 1.0}
-    records = [record | {"step": step} for step in range(20, 1_520, 20)]  # 25 in the last 500
+    records = [record | {"step": step} for step in range(interval, 1_510, interval)]
     for one in records[-large - 3 : -3]:
         one["discriminator_loss"] = 0.2
     assert (won(records, 1.4) is not None) == wins

@@ -160,8 +160,10 @@ def test_the_step_is_of_images_moved_and_the_rest_as_it_was(key):
 @pytest.mark.parametrize(
     ("shape", "shift", "said"),
     [
-        ((2,), 1, r"discriminator.shift: 1 .* \(2,\); 0 is allowed, for they are no images"),
-        ((28, 6, 1), 6, r"discriminator.shift: 6 .* \(28, 6, 1\); 0 is allowed to 5"),
+        ((2,), 1, r"discriminator.shift: 1 .* \(2,\); 0 is allowed$"),
+        ((5, 3), 1, r"discriminator.shift: 1 .* \(5, 3\); 0 is allowed$"),
+        ((4, 4, 4, 1), 1, r"discriminator.shift: 1 .* \(4, 4, 4, 1\); 0 is allowed$"),
+        ((28, 6, 1), 6, r"discriminator.shift: 6 .* \(28, 6, 1\); 0 to 5 is allowed$"),
     ],
 )
 def test_a_shift_out_of_range(shape, shift, said):
@@ -171,4 +173,12 @@ def test_a_shift_out_of_range(shape, shift, said):
     batch = Batch(jnp.zeros((2, *shape)))
     round = Round(batch, batch, None, jax.random.key(0), jnp.int32(0), {})
     with pytest.raises(InputError, match=said):  # built of parts
+        shifted(shift)(batch, round, jax.random.key(0))
+
+
+@pytest.mark.parametrize("shift", [-1, 1.5])
+def test_a_shift_that_is_no_number_of_pixels(shift):
+    batch = Batch(jnp.zeros((2, 4, 4, 1)))
+    round = Round(batch, batch, None, jax.random.key(0), jnp.int32(0), {})
+    with pytest.raises(InputError, match=rf"discriminator.shift: {shift} .*; 0 to 3 is allowed"):
         shifted(shift)(batch, round, jax.random.key(0))

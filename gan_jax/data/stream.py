@@ -97,8 +97,8 @@ def _row_stream(part: Part, batch_rows: int, key: Key, length: int) -> Stream:
 def epoch_orders(key: Key, first: int, count: int, rows: int) -> np.ndarray:
     """The orders of rows in so many epochs, ``[count, rows]`` int32; the key is the data seed's.
 
-    Those of `jax.random.permutation` under each epoch's key, but by NumPy's sort: for XLA's, on a
-    CPU, small networks on few rows would have to wait.
+    Those of `jax.random.permutation` under each epoch's key, but by NumPy's sort: XLA's takes
+    longer on a CPU than small networks need for an epoch of few rows.
     """
     orders = places = np.broadcast_to(np.arange(rows, dtype=np.uint64), (count, rows))
     for keys in np.asarray(_sort_keys(key, first, count, rows)):

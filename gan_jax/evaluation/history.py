@@ -80,7 +80,8 @@ def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict
         "discriminator-won",
         (
             f"{told:.0%} of fakes are told from reals",
-            f"discriminator loss {loss:.2g}, at equilibrium {discriminator_equilibrium:.2g}",
+            f"discriminator loss at most {loss:.2g} in nine records of ten, "
+            f"at equilibrium {discriminator_equilibrium:.2g}",
             f"generator gradient {now:.2g}, at the start {before:.2g}",
         ),
         "lower the discriminator's learning rate, or add R1",

@@ -253,6 +253,8 @@ def _projection(
     if math.prod(train.shape[1:]) <= _COMPONENTS:
         return _flat, _flat(train)
 
+    count = min(_COMPONENTS, len(train))
+
     def fit() -> np.ndarray:
         from sklearn.decomposition import PCA
 
@@ -260,11 +262,11 @@ def _projection(
         fitted = _flat(train[np.random.RandomState(0).permutation(len(train))[:_FITTED]])
         # No matrix of features by features, nor all of their components: large images allow
         # neither.
-        count = min(_COMPONENTS, len(fitted))
         found = PCA(count, svd_solver="randomized", random_state=0).fit(fitted)
         return np.vstack([np.asarray(found.mean_), np.asarray(found.components_)])
 
-    mean, *components = remember("mean-and-components", fit)
+    shape = (1 + count, math.prod(train.shape[1:]))
+    mean, *components = remember("mean-and-components", shape, fit)
     axes = np.stack(components, 1)
 
     def project(rows: np.ndarray) -> np.ndarray:

@@ -30,13 +30,13 @@ __all__ = [
 
 _ROUNDING = 1e-9  # relative, of squared distances
 
-# By name and by how it is made: an array that depends on real rows alone.
-Remember = Callable[[str, Callable[[], np.ndarray]], np.ndarray]
+# By name, shape and how it is made: an array that depends on real rows alone.
+Remember = Callable[[str, tuple[int, ...], Callable[[], np.ndarray]], np.ndarray]
 
 
-def made_anew(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def made_anew(name: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
     """Remember nothing."""
-    del name
+    del name, shape
     return make()
 
 
@@ -153,7 +153,7 @@ class CopyTest:
             away, which = (found[:, 0] for found in nearest(real, self.rows))
             return np.stack([away, self._own(which)])
 
-        self.real_away, own = remember("held-out-to-nearest", compare)
+        self.real_away, own = remember("held-out-to-nearest", (2, len(real)), compare)
         self.real_share = float((self.real_away > own).mean())
 
     def measure(self, fake: Rows) -> Copies:
@@ -177,7 +177,10 @@ class CopyTest:
         return self._copies(away, own)
 
     def _copies(self, away: np.ndarray, own: np.ndarray) -> Copies:
-        """Of rows so far from the nearest training rows, which are so far from theirs; squared."""
+        """Of rows, by two squared distances of each, ``[m]``.
+
+        ``away``: to its nearest training row; ``own``: from that one to the next training row.
+        """
         near, real_near = np.sqrt(away), np.sqrt(self.real_away)
         typical = np.median(real_near)
         return Copies(

@@ -105,7 +105,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     # A classifier may be sure of what is nothing like its classes: grey, say.
     ratio = metrics.get("nearest_ratio")
     near = ratio is None or ratio <= _NEAR
-    if near and min(precision, recognised) >= _HALF and (thin or missing or narrow):
+    shrunk = min(precision, recognised) >= _HALF and (thin or missing or narrow)
+    if shrunk and near:
         return Verdict(
             "collapsed",
             (
@@ -119,6 +120,10 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
         )
     poor = min(precision, coverage) < _GOOD or min(recognised, recall) < _HALF
     if poor or frechet > _SPOILT * bound:
+        if shrunk:  # it would be a collapse, were they not far from the data
+            far = f"half lie {ratio:.2g} times as far from training rows as held-out rows do"
+            figures = (far, *figures[1:])
+            notes += (f"classes missing: {', '.join(map(str, missing))}",) if missing else ()
         if recognised < _HALF:
             share, real = metrics["recognised"], train["recognised"]
             figures = (
