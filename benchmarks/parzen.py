@@ -71,6 +71,7 @@ def main() -> None:
                 base.generator,
                 latent_size=100,
                 categories=0,
+                temperature=1.0,
                 widths=(1200, 1200),
             ),
         )

@@ -65,6 +65,7 @@ _GAN = Config(
     generator=GeneratorConfig(
         latent_size=16,
         categories=10,
+        temperature=1.1,  # samples vary a little more, and lie less near to training rows
         widths=(256, 128),
         activation="relu",
         normalization="layer",
@@ -80,6 +81,7 @@ _GAN = Config(
 
 def _variant(name: str, **changes: Any) -> Config:
     """The default recipe with other values; tables as dictionaries of what changes in them."""
+    changes["generator"] = {"temperature": 1.0} | changes.get("generator", {})
     for field, value in changes.items():
         record = getattr(_GAN, field)
         if dataclasses.is_dataclass(record) and not isinstance(record, type):

@@ -40,7 +40,9 @@ class Planted(NamedTuple):
 
 def planted(mnist: str, folder: Path) -> list[Planted]:
     """All of them, the kinds in turns, so that a part of the list is a fair part."""
-    base = dataclasses.replace(recipe("gan"), dataset=mnist, steps=6_000)
+    gan = recipe("gan")
+    as_trained = dataclasses.replace(gan.generator, temperature=1.0)  # copies are seen as they are
+    base = dataclasses.replace(gan, generator=as_trained, dataset=mnist, steps=6_000)
     concept = dataclasses.replace(recipe("concept"), dataset=mnist)
 
     def change(config: Config, rate: tuple[float, float] | None = None, **changes: Any) -> Config:
