@@ -202,7 +202,8 @@ def _fill(template: GANState, arrays: list[np.ndarray]) -> GANState:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [repr(error)])[0]
+    line = (str(error).splitlines() or [repr(error)])[0]
+    return line if len(line) <= 200 else f"{line[:200]} ..."  # some name every file they opened
 
 
 def _describe(leaf: np.ndarray) -> dict[str, Any]:

@@ -76,9 +76,7 @@ class DiscriminatorConfig:
     head: str = "none"  # what else it tells: none, classes, semi_supervised or codes
     codes: Annotated[int, Range(0, 65_536)] = 2  # normals among the latents, told by head codes
     minibatch_deviation: bool = False  # whether it sees how much the batch deviates
-    shift: Annotated[int, Range(0, 1024)] = (
-        0  # the most pixels by which half of the images it sees move
-    )
+    shift: Annotated[int, Range(0, 1024)] = 0  # pixels by which half of what it sees move at most
     pack: Annotated[int, Range(1, 1024)] = 1  # samples that it judges together
     initializer: str = "uniform_fan_in"  # of weights and biases
 

@@ -217,4 +217,4 @@ def _with_history(verdict: Verdict, run: Run, *, comparable: bool) -> Verdict:
 def _cell(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "", True: "yes", False: "no"}[value]
-    return f"{value:.3g}"
+    return f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.1g}"  # all columns fit into 80

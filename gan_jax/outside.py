@@ -54,7 +54,13 @@ class Outside:
             InputError: they cannot be brought there.
         """
         if not dataset.is_image:
-            return Part(as_vectors(self.where, self.samples), self.labels)
+            rows = as_vectors(self.where, self.samples)
+            if rows.shape[1:] != dataset.sample_shape:
+                raise InputError(
+                    f"{self.where}: samples have {rows.shape[1]} features; those of "
+                    f"{dataset.name} have {dataset.sample_shape[0]}"
+                )
+            return Part(rows, self.labels)
         height, width, channels = dataset.sample_shape
         given, count = self.samples, len(self.samples)
         inner = given.shape[1:]

@@ -126,7 +126,10 @@ def resume(
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:
     """The newest sound state and its facts; no state where the run never got to save one."""
     if not run.checkpoints.steps():
-        say(console, "no checkpoint yet: starting over, which comes to the same")
+        done = max((record["step"] for record in run.read_metrics()), default=0)
+        lost = done >= config.checkpoint_interval
+        what = f"the checkpoints of {done:,} steps are gone" if lost else "no checkpoint yet"
+        say(console, f"{what}: starting over, which comes to the same")
         return None, {}
     template = jax.eval_shape(from_config(config).init, jax.random.key(0))
     state, facts, notes = run.checkpoints.restore(template, move_aside=True)

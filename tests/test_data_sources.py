@@ -239,8 +239,9 @@ def test_validation_leaves_a_given_test_part_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.test.samples, GREY.repeat(3, axis=-1))
     assert dataset.validation is not None
     assert len(dataset.validation.samples) == 3
-    assert dataset.note == ""
-    assert load(str(tmp_path / "data.npz")).validation is None
+    assert dataset.note == "3 training rows were set aside to choose by"
+    without = load(str(tmp_path / "data.npz"))
+    assert without.validation is None and without.note == ""
 
 
 def test_fingerprint_follows_rows_labels_dtype_and_shape(tmp_path: Path) -> None:

@@ -300,6 +300,12 @@ def test_unusable_samples(stripes, tmp_path, arrays, message):
         evaluate(samples=tmp_path / "bad.npz", against=str(stripes / "data.npz"), console=quiet())
 
 
+def test_points_of_another_width_are_refused_first(tmp_path):
+    np.savez(tmp_path / "bad.npz", samples=np.zeros((200, 3), np.float32))
+    with pytest.raises(InputError, match="bad.npz: samples have 3 features; those of ring have 2"):
+        evaluate(samples=tmp_path / "bad.npz", against="ring", console=quiet())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

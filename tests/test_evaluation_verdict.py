@@ -85,7 +85,7 @@ def test_samples_that_look_real_but_vary_little(recall, word):
     anchors = ANCHORS | {"train": TRAIN | {"recall": 0.9}}
     found = judge_samples(GOOD | {"recall": recall}, anchors)
     assert found.verdict == word
-    assert ("recall 0.44, of real rows 0.90" in found.reasons) == (word == "underfitting")
+    assert ("recall 0.44, of training rows 0.90" in found.reasons) == (word == "underfitting")
 
 
 def test_what_is_too_far_off_for_a_collapse_says_so():

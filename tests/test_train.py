@@ -150,6 +150,11 @@ def test_killed_before_the_first_checkpoint(whole, tmp_path):
     resume(run.path, STEPS, console=console)
     assert "no checkpoint yet: starting over" in said(console)
     assert_same_run(run, whole)
+    shutil.rmtree(run.checkpoints.folder)  # by hand
+    console = quiet()
+    resume(run.path, STEPS, console=console)
+    assert "the checkpoints of 60 steps are gone: starting over" in said(console)
+    assert_same_run(run, whole)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def _split(name: str, source: Source, validation: float) -> Dataset:
     chosen_by = None
     if validation:
         train, chosen_by = _set_aside(name, train, validation)
+        aside = f"{len(chosen_by.samples)} training rows were set aside to choose by"
+        note = f"{note}; {aside}" if note else aside
     return Dataset(name, train, chosen_by, test, source.classes, note)
 
 

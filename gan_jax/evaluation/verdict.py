@@ -74,9 +74,9 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     wrong = min(spoilt, key=spoilt.__getitem__)
     frechet, bound = metrics["frechet_distance"], spoilt[wrong]
     figures = (
-        f"precision {metrics['precision']:.2f}, of real rows {train['precision']:.2f}",
-        f"coverage {metrics['coverage']:.2f}, of real rows {train['coverage']:.2f}",
-        f"Fréchet distance {frechet:.3g}, of real rows {train['frechet_distance']:.3g}, "
+        f"precision {metrics['precision']:.2f}, of training rows {train['precision']:.2f}",
+        f"coverage {metrics['coverage']:.2f}, of training rows {train['coverage']:.2f}",
+        f"Fréchet distance {frechet:.3g}, of training rows {train['frechet_distance']:.3g}, "
         f"of {wrong} ones {bound:.3g}",
     )
     notes = ()
@@ -127,11 +127,11 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
         if recognised < _HALF:
             share, real = metrics["recognised"], train["recognised"]
             figures = (
-                f"{share:.0%} are recognised as of a class, of real rows {real:.0%}",
+                f"{share:.0%} are recognised as of a class, of training rows {real:.0%}",
                 *figures[1:],
             )
         if recall < _HALF:  # of the samples' variety, as coverage is
-            varied = f"recall {metrics['recall']:.2f}, of real rows {train['recall']:.2f}"
+            varied = f"recall {metrics['recall']:.2f}, of training rows {train['recall']:.2f}"
             figures = (figures[0], varied, figures[2])
         return Verdict(
             "underfitting",
