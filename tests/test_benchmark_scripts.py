@@ -66,6 +66,7 @@ def test_profile_step(tmp_path):
     assert times["busy"] <= times["all kernels"] * (1 + 1e-9)
 
 
+@pytest.mark.long
 def test_roofline(tmp_path):
     found = run("roofline.py", tmp_path, "--steps", "1", "--turns", "1")
     counts, listed = found["counts"], found["products"]
@@ -96,13 +97,12 @@ def test_roofline(tmp_path):
 
 
 def test_train_throughput(tmp_path):
-    asked = ["--steps", "1", "--turns", "2", "--train-steps", "100", "--members", "2"]
+    asked = ["--steps", "1", "--turns", "1", "--train-steps", "100"]
     found = run("train_throughput.py", tmp_path, *asked)
     short, long, ratios = found["medians"], found["long_medians"], found["ratios"]
     for kind in ("rates", "long_rates"):
-        assert {len(turns) for turns in found[kind].values()} == {2}
         medians = found[kind.replace("rates", "medians")]
-        assert medians == {name: pytest.approx(sum(v) / 2) for name, v in found[kind].items()}
+        assert {name: [median] for name, median in medians.items()} == found[kind]
     ours = ["gan-jax train", "in a loop", "step by step", "bare products"]
     peers = [name for name in short if name.startswith("PyTorch")]
     kept = [name for name in long if name not in ours]
@@ -113,9 +113,6 @@ def test_train_throughput(tmp_path):
         "gan-jax train / in a loop": long["gan-jax train"] / long["in a loop"],
         "gan-jax train / bare products": long["gan-jax train"] / long["bare products"],
         "step by step / in a loop": long["step by step"] / long["in a loop"],
-        "cost of one of 2 at once / one alone": short["in a loop"] / (2 * short["2 at once"]),
-        "cost of one of 2 one by one / one alone": short["in a loop"] / (2 * short["2 one by one"]),
-        "2 at once / their bare products": short["2 at once"] / short["2 bare products"],
     }
     if kept:
         best = max(kept, key=long.__getitem__)

@@ -201,7 +201,12 @@ def test_recipes_left_out_are_others_here():
     free = {"recipe", "loss", "steps", "decay.shape", "decay.horizon", "average_decay"}
     free |= {"picture_interval", "checkpoint_interval", "log_interval", "data_dir", "dataset"}
     free |= {f"{player}.activation" for player in ("generator", "discriminator")}
-    free |= {"generator.initializer", "discriminator.initializer", "discriminator.center"}
+    free |= {
+        "generator.temperature",
+        "generator.initializer",
+        "discriminator.initializer",
+        "discriminator.center",
+    }
     free |= {f"{player}_optimizer.{b}" for player in ("generator", "discriminator") for b in BETAS}
 
     def facts(name):

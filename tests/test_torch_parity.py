@@ -27,7 +27,7 @@ def named(params, player: str) -> dict[str, np.ndarray]:
 
 
 def but_for_sizes(config: Config) -> Config:
-    """What `make_torch_values.py` shrinks, made alike."""
+    """What `make_torch_values.py` shrinks, made alike, and what is of samples alone."""
     generator, discriminator = config.generator, config.discriminator
     return dataclasses.replace(
         config,
@@ -37,6 +37,7 @@ def but_for_sizes(config: Config) -> Config:
             generator,
             latent_size=1,
             categories=min(generator.categories, 2),
+            temperature=1.0,
             widths=tuple(1 for _ in generator.widths),
         ),
         discriminator=dataclasses.replace(
