@@ -8,17 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-
-def _commit() -> str:
-    return subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-
-
-_COMMIT = _commit()  # the code that runs, whatever is committed before it ends
+_COMMIT = subprocess.run(  # of the code that runs, whatever is committed before it ends
+    ["git", "describe", "--always", "--dirty"],
+    cwd=Path(__file__).parent,
+    capture_output=True,
+    text=True,
+).stdout.strip()
 
 
 def write(path: Path, figures: dict[str, Any]) -> None:
