@@ -15,6 +15,10 @@ which starts after the compiler, and about as many seconds each of the rest but 
 kind of PyTorch by its better number of threads: a shared machine has slow seconds, which the median
 of short turns would leave out and a whole training cannot. PyTorch's fastest configuration counts.
 
+PyTorch is told to flush denormal numbers to zero, as XLA does. By default it keeps them, and slows
+down as soon as the discriminator of `concept` has won: vanishing gradients leave Adam's moments
+full of them. `--denormals` leaves it at that.
+
 Sizes: `concept` (784-128-1 against 100-128-784, batch 100) and `gan` are the recipes; `wide` is
 `concept` with three hidden layers of 1024 and batches of 256, at a learning rate it can bear.
 Populations may have any size that fits into memory, 4096 on a GPU; one by one, a turn takes as many
@@ -64,13 +68,19 @@ def whole_training(config: Config, steps: int) -> float:
     return last["steps_per_second"]
 
 
-def peer_runs(config: Config, data: Part) -> dict[str, Run]:
-    """PyTorch's configurations, on the device that JAX has; none without PyTorch for that."""
+def peer_runs(config: Config, data: Part, denormals: bool = False) -> dict[str, Run]:
+    """PyTorch's configurations, on the device that JAX has; none without PyTorch for that.
+
+    Denormal numbers are flushed to zero, as XLA does, unless they are to be kept: PyTorch keeps
+    them by default. Threads start with the choice of the one that starts them, so it is made here,
+    before PyTorch has any.
+    """
     try:
         import torch  # pyright: ignore[reportMissingImports]
         from torch_peer import Peer
     except ImportError:
         return {}
+    torch.set_flush_denormal(not denormals)
     rows = np.array(to_float(jax.numpy.asarray(data.samples)))
     kinds: dict[str, dict[str, bool]] = {"eager": {}, "fused Adam": {"fused": True}}
     if not config.penalties:  # what torch.compile made has no second derivative
@@ -146,6 +156,9 @@ def main() -> None:
         default="float32",
         help="of the matrix products on both sides",
     )
+    parser.add_argument(
+        "--denormals", action="store_true", help="PyTorch keeps denormal numbers, its default"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
 
@@ -156,7 +169,7 @@ def main() -> None:
     runs = measure(config, data)
     for members in arguments.members:
         runs |= measure(config, data, members)
-    runs |= peer_runs(config, data)
+    runs |= peer_runs(config, data, arguments.denormals)
     rates = in_turns(runs, arguments.steps, arguments.turns)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     peers = best_of_each_kind(medians)
@@ -196,6 +209,7 @@ def main() -> None:
         figures = {
             "size": arguments.size,
             "precision": arguments.precision,
+            "denormals": arguments.denormals,
             "device": jax.devices()[0].device_kind,
             "train_steps": arguments.train_steps,
             "steps": arguments.steps,

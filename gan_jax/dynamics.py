@@ -24,6 +24,7 @@ import optax
 
 from gan_jax.errors import InputError
 from gan_jax.game import Game, Report, Round
+from gan_jax.norm import gradient_norm
 from gan_jax.state import GANState, Metrics, Player, at_params
 from gan_jax.types import Batch, Key, Params, Samples
 
@@ -170,7 +171,7 @@ def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Rep
     gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
     (loss, report), at_discriminator = gradient_of(state.discriminator.params, round)
     report["discriminator_loss"] = loss
-    report["discriminator_gradient_norm"] = optax.tree.norm(at_discriminator)
+    report["discriminator_gradient_norm"] = gradient_norm(at_discriminator)
     at_generator = _answer(game, state.discriminator.params, round, pullback, report)
     return Gradients(at_generator, at_discriminator), report
 
@@ -185,7 +186,7 @@ def _alternating(
             gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
             (loss, report), gradient = gradient_of(player.params, round)
             report["discriminator_loss"] = loss
-            report["discriminator_gradient_norm"] = optax.tree.norm(gradient)
+            report["discriminator_gradient_norm"] = gradient_norm(gradient)
             return _update(optimizers.discriminator, player, gradient), report
 
         def play(state: GANState, batch: Batch) -> Moves:
@@ -292,7 +293,7 @@ def _answer(
 def _report_answer(report: Report, loss: jax.Array, extra: Report, gradient: Params) -> None:
     report["extra"] = report["extra"] | extra["extra"]
     report["generator_loss"] = loss
-    report["generator_gradient_norm"] = optax.tree.norm(gradient)
+    report["generator_gradient_norm"] = gradient_norm(gradient)
 
 
 def _metrics(report: Report) -> Metrics:
