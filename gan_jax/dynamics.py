@@ -24,8 +24,7 @@ import optax
 
 from gan_jax.errors import InputError
 from gan_jax.game import Game, Report, Round
-from gan_jax.norm import gradient_norm
-from gan_jax.state import GANState, Metrics, Player, at_params
+from gan_jax.state import GANState, Metrics, Player, at_params, gradient_norm
 from gan_jax.types import Batch, Key, Params, Samples
 
 __all__ = [

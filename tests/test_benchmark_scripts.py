@@ -96,6 +96,24 @@ def test_roofline(tmp_path):
     assert found["peer_seconds"] == (pytest.approx(1 / max(peers)) if peers else None)
 
 
+@pytest.mark.parametrize("denormals", [False, True])
+def test_pytorch_flushes_denormals_in_all_its_threads(tmp_path, denormals):
+    pytest.importorskip("torch")
+    code = f"""
+import sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+from train_throughput import load, peer_runs, size
+peers = peer_runs(size("concept"), load("digits").train, {denormals})
+import torch
+torch.set_num_threads(2)
+print(int((0.5 * torch.full((2**22,), 1e-38)).count_nonzero()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert int(done.stdout) == (2**22 if denormals else 0)
+
+
 def test_train_throughput(tmp_path):
     asked = ["--steps", "1", "--turns", "1", "--train-steps", "100"]
     found = run("train_throughput.py", tmp_path, *asked)

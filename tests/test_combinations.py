@@ -1,9 +1,9 @@
 """Recipes, penalties, dynamics and what else changes a step with each other, at tiny sizes.
 
-Every pair of them here, but for recipes by what else changes a step: the state keeps its type,
-figures are finite, samples have their shape; of some of each, and at length of every recipe with
-every penalty and dynamics, also that a scan of steps is a loop of them, and a member of a
-population that GAN alone.
+Every pair of them, but for recipes by what else changes a step, those in bfloat16 at length: the
+state keeps its type, figures are finite, samples have their shape; of some of each, and at length
+of every recipe with every penalty and dynamics, also that a scan of steps is a loop of them, and a
+member of a population that GAN alone.
 """
 
 import itertools
@@ -223,7 +223,14 @@ def test_recipes_left_out_are_others_here():
         assert set() in differs, (name, min(differs, key=len))
 
 
-@pytest.mark.parametrize("case", PAIRS, ids="-".join)
+# Products in bfloat16 take twice as long to compile; test_precision.py has steps of them.
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.long] * (case[-1] == "bfloat16"), id="-".join(case))
+        for case in PAIRS
+    ],
+)
 def test_pair(case):
     check(case, whole=case in WHOLE)
 
