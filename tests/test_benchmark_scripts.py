@@ -29,6 +29,7 @@ def run(script: str, folder: Path, *arguments: str) -> dict:
     return json.loads(file.read_text())
 
 
+@pytest.mark.long
 def test_start_up(tmp_path):
     found = run("start_up.py", tmp_path, "--turns", "1")
     assert found["commit"] and found["machine"] and found["versions"]["jax"]
@@ -173,6 +174,7 @@ def test_mixtures(tmp_path):
         assert math.log(25 / modes) - 1e-6 <= divergence <= math.log(25)
 
 
+@pytest.mark.long
 def test_semi_supervised(tmp_path):
     """On the digits, of which a few more have labels than not: both classifiers learn them."""
     asked = [str(tmp_path / "runs"), "--mnist", "digits", "--steps", "200"]

@@ -97,7 +97,15 @@ def test_a_two_sided_penalty_on_slopes_drives_the_generator_on(loss, penalty):
 
 @pytest.mark.parametrize(
     ("loss", "deviation"),
-    [*((loss, 0.5) for loss in LOSSES), ("non_saturating", 1.0)],
+    [
+        ("non_saturating", 1.0),
+        ("relativistic", 0.5),
+        *(
+            pytest.param(loss, 0.5, marks=pytest.mark.long)
+            for loss in LOSSES
+            if loss != "relativistic"
+        ),
+    ],
 )
 def test_instance_noise_damps(loss, deviation):
     # Second order in psi of the discriminator's loss on psi * noise: c s^2 psi^2 / 2, c being the

@@ -143,7 +143,13 @@ def test_eigenvalues_of_a_step_with_a_two_sided_penalty(loss, penalty, name):
     assert_as_expected(found, name, field_of(loss, 2 * 0.7), rates)
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("consensus", "unrolled")))
+        for name in DYNAMICS
+    ],
+)
 def test_eigenvalues_of_a_step_with_spectral_normalisation(name):
     """Of least squares, whose generator's loss bends by 1: theta falls by itself, psi stands."""
     rates = (0.1, 0.05)

@@ -48,7 +48,15 @@ def moved(before: Player, after: Player) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", ["gan", "dcgan", *sorted(ALIKE)])  # test_combinations has the rest
+@pytest.mark.parametrize(  # test_combinations has the rest
+    "name",
+    [
+        "gan",
+        "dcgan",
+        "concept",
+        *(pytest.param(name, marks=pytest.mark.long) for name in sorted(ALIKE - {"concept"})),
+    ],
+)
 def test_recipes_learn_images(name, key):
     """Three steps of each, of small images, a few rows and narrow networks: both players move."""
     config = dataclasses.replace(recipe(name), batch_size=4, sample_shape=(8, 8, 1))

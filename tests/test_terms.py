@@ -240,7 +240,12 @@ GENTLE = {"penalties": {"r1": 0.03}, "terms": {"semi_supervised": 3.0}}
 
 
 @pytest.mark.parametrize(
-    ("name", "known", "changes"), [("acgan", 1.0, {}), ("sgan", 0.3, GENTLE), ("sgan", 1.0, {})]
+    ("name", "known", "changes"),
+    [
+        ("sgan", 0.3, GENTLE),
+        pytest.param("sgan", 1.0, {}, marks=pytest.mark.long),
+        pytest.param("acgan", 1.0, {}, marks=pytest.mark.long),
+    ],
 )
 def test_heads_are_calibrated_on_real_data(name, known, changes, key):
     # Handwritten digits under so much noise that one in five cannot be told; rows never seen.
