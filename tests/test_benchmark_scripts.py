@@ -115,6 +115,7 @@ print(int((0.5 * torch.full((2**22,), 1e-38)).count_nonzero()))
     assert int(done.stdout) == (2**22 if denormals else 0)
 
 
+@pytest.mark.long
 def test_train_throughput(tmp_path):
     asked = ["--steps", "1", "--turns", "1", "--train-steps", "100"]
     found = run("train_throughput.py", tmp_path, *asked)
@@ -161,6 +162,7 @@ def test_long_turns_are_of_equal_time(monkeypatch):
     assert rates["gan-jax train"] == [7.0, 7.0] and {len(r) for r in rates.values()} == {2}
 
 
+@pytest.mark.long
 def test_mixtures(tmp_path):
     asked = ["--recipes", "infogan", "--datasets", "grid", "--seeds", "2", "--steps", "300"]
     (row,) = run("mixtures.py", tmp_path, *asked)["rows"]
