@@ -92,6 +92,7 @@ def test_turns_are_interleaved_and_rates_are_steps_a_second(monkeypatch):
     assert calls == [("a", 1), ("b", 1), *turns]
 
 
+@pytest.mark.long
 def test_what_is_timed_does_the_steps_it_is_asked_for(digits, monkeypatch):
     done = collections.Counter()
     config = tiny_config(sample_shape=(28, 28, 1), batch_size=4)

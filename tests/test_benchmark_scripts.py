@@ -44,6 +44,7 @@ def test_start_up_says_when_training_cannot_start(tmp_path):
         run("start_up.py", tmp_path, "--turns", "1", "--dataset", "./nowhere")
 
 
+@pytest.mark.long
 def test_memory(tmp_path):
     found = run("memory.py", tmp_path, "--members", "1", "16")
     # concept: 784-128-1 and 100-128-784 with Adam's two moments, and the average of the second.

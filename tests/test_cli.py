@@ -202,7 +202,8 @@ def sources(tmp_path_factory) -> dict[str, tuple[list[str], tuple[int, ...]]]:
 def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dataset, shape = sources[name]
-    assert main(["train", "--dataset", *dataset, "--steps", "2", "--run-dir", "run", *TINY]) == 0
+    flags = ["--recipe", "concept", "--steps", "2", "--run-dir", "run", *TINY]
+    assert main(["train", "--dataset", *dataset, *flags]) == 0
     run = Run("run")
     assert run.read_config().sample_shape == shape
     assert run.checkpoints.steps() == [2]
@@ -307,7 +308,7 @@ sys.exit(cli.main(["train", "--steps", "1"]))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stopped_by_signals_and_resumed(tmp_path):
+def test_stopped_by_signals_and_resumed(tmp_path, monkeypatch):
     """Stopped three times through the command line, at moments no one chose: the same bits."""
     command = [sys.executable, "-m", "gan_jax"]
     start = [*command, "train", "--steps", "100000000", "--run-dir", "run", *SLOW]
@@ -330,16 +331,16 @@ def test_stopped_by_signals_and_resumed(tmp_path):
         stopped = Run(tmp_path / "run").checkpoints.steps()[-1]
         assert stopped > reached and f"stopped at step {stopped:,}" in output
         reached = stopped
-    total = reached + 10
-    assert run_cli("resume", "run", "--steps", total, cwd=tmp_path).returncode == 0
-    done = run_cli("train", "--steps", total, "--run-dir", "whole", *SLOW, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    total = str(reached + 10)
+    assert main(["resume", "run", "--steps", total]) == 0
+    assert main(["train", "--steps", total, "--run-dir", "whole", *SLOW]) == 0
     stopped, whole = Run(tmp_path / "run"), Run(tmp_path / "whole")
     assert_same_bits(load(stopped.path)[1], load(whole.path)[1])
     assert stopped.metrics_path.read_bytes() == whole.metrics_path.read_bytes()
 
 
-def test_killed_and_resumed(tmp_path):
+def test_killed_and_resumed(tmp_path, monkeypatch):
     """SIGKILL leaves no chance to save: the run goes on from its last checkpoint, same bits."""
     flags = [*SLOW, "--checkpoint-interval", "200"]
     process = subprocess.Popen(
@@ -362,9 +363,10 @@ def test_killed_and_resumed(tmp_path):
     process.kill()
     process.wait()
     run = Run(tmp_path / "run")
-    total = run.checkpoints.steps()[-1] + 330
-    assert run_cli("resume", "run", "--steps", total, cwd=tmp_path).returncode == 0
-    run_cli("train", "--steps", total, "--run-dir", "whole", *flags, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    total = str(run.checkpoints.steps()[-1] + 330)
+    assert main(["resume", "run", "--steps", total]) == 0
+    assert main(["train", "--steps", total, "--run-dir", "whole", *flags]) == 0
     whole = Run(tmp_path / "whole")
     assert_same_bits(load(run.path)[1], load(whole.path)[1])
     assert run.metrics_path.read_bytes() == whole.metrics_path.read_bytes()

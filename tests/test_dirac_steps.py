@@ -4,6 +4,7 @@ From the field of the game, whose matrix at rest `test_dirac.py` has and tests.
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -112,8 +113,20 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
-@pytest.mark.parametrize("loss", LOSSES)
+BY_EVERY_DYNAMICS = ("non_saturating", "least_squares")
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        pytest.param(
+            loss,
+            name,
+            marks=[pytest.mark.long] * (name == "unrolled" and loss not in BY_EVERY_DYNAMICS),
+        )
+        for loss, name in itertools.product(LOSSES, DYNAMICS)
+    ],
+)
 def test_eigenvalues_of_a_step(loss, name):
     penalties = ("r1", "r2", "wgan_gp_one_sided")
 
@@ -158,9 +171,6 @@ def test_eigenvalues_of_a_step_with_spectral_normalisation(name):
     field = np.array([[-KNOWN["least_squares"].curvature, 0.0], [0.0, 0.0]])
     # The generator looks ahead at a discriminator that does not move.
     assert_as_expected(found, "simultaneous" if name == "unrolled" else name, field, rates)
-
-
-BY_EVERY_DYNAMICS = ("non_saturating", "least_squares")
 
 
 @pytest.mark.parametrize("name", DYNAMICS)

@@ -77,7 +77,8 @@ def test_classes_that_the_discriminator_tells(tmp_path):
     assert report.metrics["label_consistency"] is None
 
 
-def test_a_won_history_counts(tmp_path, capsys):
+def test_a_won_history_counts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_jax.judges.FAST", 300)
     run = tmp_path / "run"
     sizes = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
     arguments = ["train", "--recipe", "points", "--dataset", "ring", "--steps", "20"]

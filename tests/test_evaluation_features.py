@@ -62,6 +62,7 @@ def test_it_learns_classes_and_repeats_itself():
         np.testing.assert_array_equal(again.params[name], value)
 
 
+@pytest.mark.long
 def test_classification_accuracy_asks_for_class_and_variety():
     images, labels = striped_images(600, seed=0)
     real = striped_images(400, seed=1)

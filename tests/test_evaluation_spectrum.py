@@ -27,7 +27,9 @@ from gan_jax.state import at_params
 from gan_jax.types import Batch
 
 
-@pytest.mark.parametrize("normalization", ["none", "spectral"])
+@pytest.mark.parametrize(
+    "normalization", ["none", pytest.param("spectral", marks=pytest.mark.long)]
+)
 def test_jacobian_of_networks_against_differences(normalization, key):
     config = tiny_config(penalties={"r1": 1.0})
     smooth = {"generator": config.generator, "discriminator": config.discriminator}

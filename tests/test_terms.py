@@ -193,7 +193,10 @@ def labelled_normals(key, count: int, known: float = 1.0) -> Batch:
     return Batch(samples, jnp.where(told, labels, -1))
 
 
-@pytest.mark.parametrize(("head", "known"), [("classes", 1.0), ("semi_supervised", 0.2)])
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [("semi_supervised", 0.2), pytest.param("classes", 1.0, marks=pytest.mark.long)],
+)
 def test_heads_find_a_known_posterior(head, known, key):
     # Beside a generator that is perfect, whose samples are of the class they were asked to be.
     def generate(params, latents, labels, key):

@@ -338,7 +338,6 @@ def test_a_signal_while_the_step_compiles_waits_for_nothing(tmp_path, monkeypatc
     ("number", "times"),
     [
         (signal.SIGINT, "once"),
-        (signal.SIGTERM, "once"),
         (signal.SIGTERM, "twice at once"),
         (signal.SIGINT, "twice, and meant"),
     ],
