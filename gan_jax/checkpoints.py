@@ -113,6 +113,7 @@ class Checkpoints:
         with _checkpointer() as (args, checkpointer):
             items = args.Composite(state=args.StandardRestore(), meta=args.JsonRestore())
             try:
+                _read_through(self._path(step) / "state")
                 restored = checkpointer.restore(self._path(step), args=items)
                 arrays = [np.asarray(leaf) for leaf in restored.state]
                 text = restored.meta["text"]
@@ -172,6 +173,26 @@ def _checkpointer() -> Iterator[tuple[Any, Any]]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _read_through(folder: Path) -> None:
+    """Read every array once, one error at a time, before orbax reads them all at once.
+
+    Where that fails, orbax leaves the other reads behind, and as each of them ends it prints a
+    traceback: the event loop that it would tell is closed.
+    """
+    import tensorstore
+
+    if not (folder / "manifest.ocdbt").is_file():
+        raise Damaged("manifest.ocdbt of its arrays is gone")
+    store = {"driver": "ocdbt", "base": f"file://{folder}/"}
+    context = tensorstore.Context()
+    keys = tensorstore.KvStore.open(store, context=context).result().list().result()
+    for key in keys:
+        name, _, file = key.decode().rpartition("/")
+        if file == ".zarray":
+            spec = {"driver": "zarr", "kvstore": store | {"path": f"{name}/"}}
+            tensorstore.open(spec, context=context).result().read().result()
 
 
 def _is_key(leaf: Any) -> bool:

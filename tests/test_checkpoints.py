@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,6 @@ from gan_jax.errors import InputError
 from gan_jax.loops import advance
 from gan_jax.types import Batch
 
-# Orbax leaves tasks behind when it meets damage; their complaints are not what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FACTS = {"data": "abc", "nested": {"n": 3}}
 
 
@@ -161,6 +160,29 @@ def test_all_damaged(tmp_path, state, template):
     shutil.rmtree(store.folder / "1" / "state")
     with pytest.raises(InputError, match=r"checkpoints/1: damaged \(.*nothing to restore"):
         store.restore(template)
+
+
+def spoil_arrays(folder):
+    for path in (folder / "ocdbt.process_0" / "d").iterdir():
+        content = bytearray(path.read_bytes())
+        content[::97] = bytes(len(content[::97]))
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda folder: shutil.rmtree(folder / "d"), spoil_arrays], ids=["gone", "spoilt"]
+)
+def test_damage_is_said_in_one_line(damage, tmp_path, capfd):
+    """Not by a traceback of each array that was being read at the time."""
+    wide = GeneratorConfig(latent_size=3, widths=(64, 64), last_activation="identity")
+    state = tiny_gan(generator=wide).init(jax.random.key(0))  # small arrays lie in an index
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.save(state, {})
+    damage(store.folder / "0" / "state")
+    with pytest.raises(InputError, match=r"checkpoints/0: damaged \(.*nothing to restore"):
+        store.restore(state)
+    time.sleep(0.5)  # for whoever is still reading
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_there(tmp_path, template):

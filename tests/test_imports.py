@@ -103,6 +103,7 @@ def test_outside_libraries_stay_in_their_rooms(path):
     homes = {
         "flax.linen": {"networks"},
         "orbax": {"checkpoints"},
+        "tensorstore": {"checkpoints"},
         "tensorflow_datasets": {"data"},
         "sklearn": {"data", "evaluation"},
         "matplotlib": {"report"},
