@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from gan_jax import environment
+from gan_jax import __version__, environment
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
 from gan_jax.flags import (
@@ -212,6 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0 if arguments else 2
+    if arguments == ["--version"]:
+        print(f"gan-jax {__version__}")
+        return 0
     try:
         try:
             with stopped_at_once():
@@ -250,7 +253,7 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "gan-jax COMMAND --help tells the options of a command.",
+            "gan-jax COMMAND --help tells the options of a command; gan-jax --version the version.",
         ]
     )
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def test_help_of_every_command(command, capsys):
 
 BEFORE_JAX = [
     (["--help"], 0, "gan-jax COMMAND"),
+    (["--version"], 0, f"gan-jax {version('gan-jax')}"),
     (["train", "--help"], 0, "--generator.latent-size"),
     (["trian"], 2, "did you mean 'train'?"),
     (["train", "--stepps", "3"], 2, "--steps"),
