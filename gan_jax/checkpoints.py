@@ -176,23 +176,25 @@ def _checkpointer() -> Iterator[tuple[Any, Any]]:
 
 
 def _read_through(folder: Path) -> None:
-    """Read every array once, one error at a time, before orbax reads them all at once.
+    """Read every array once, so that damage shows before orbax reads them.
 
-    Where that fails, orbax leaves the other reads behind, and as each of them ends it prints a
-    traceback: the event loop that it would tell is closed.
+    Where one of its reads fails, orbax closes its event loop, and each of the others, as it ends,
+    prints a traceback because of that.
     """
     import tensorstore
 
-    if not (folder / "manifest.ocdbt").is_file():
+    if (folder / "d").is_dir() and not (folder / "manifest.ocdbt").is_file():
         raise Damaged("manifest.ocdbt of its arrays is gone")
     store = {"driver": "ocdbt", "base": f"file://{folder}/"}
     context = tensorstore.Context()
     keys = tensorstore.KvStore.open(store, context=context).result().list().result()
-    for key in keys:
-        name, _, file = key.decode().rpartition("/")
-        if file == ".zarray":
-            spec = {"driver": "zarr", "kvstore": store | {"path": f"{name}/"}}
-            tensorstore.open(spec, context=context).result().read().result()
+    names = [key.decode().removesuffix(".zarray") for key in keys if key.endswith(b"/.zarray")]
+    opened = [
+        tensorstore.open({"driver": "zarr", "kvstore": store | {"path": name}}, context=context)
+        for name in names
+    ]
+    for read in [array.result().read() for array in opened]:
+        read.result()
 
 
 def _is_key(leaf: Any) -> bool:

@@ -253,7 +253,8 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "gan-jax COMMAND --help tells the options of a command; gan-jax --version the version.",
+            "gan-jax COMMAND --help tells the options of a command.",
+            "gan-jax --version tells the version.",
         ]
     )
 

@@ -89,7 +89,7 @@ def classifiers_of_few_steps(request, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def curves_of_few_runs(request, monkeypatch):
-    """Drawing them takes a third of a tiny run's time; runs that tests share have theirs."""
+    """Drawing them takes a quarter of a tiny run's time; runs that tests share have theirs."""
     if not request.node.get_closest_marker("long"):
         monkeypatch.setattr(
             "gan_jax.session.draw_curves", lambda records, path, **_: path.write_bytes(b"")

@@ -174,7 +174,7 @@ def spoil_arrays(folder):
 )
 def test_damage_is_said_in_one_line(damage, tmp_path, capfd):
     """Not by a traceback of each array that was being read at the time."""
-    wide = GeneratorConfig(latent_size=3, widths=(64, 64), last_activation="identity")
+    wide = GeneratorConfig(latent_size=3, widths=(512, 512), last_activation="identity")
     state = tiny_gan(generator=wide).init(jax.random.key(0))  # small arrays lie in an index
     store = Checkpoints(tmp_path / "checkpoints")
     store.save(state, {})

@@ -197,11 +197,11 @@ def some_of_each(*axes: str) -> set[tuple[str, ...]]:
 
 PAIRS = covering_pairs()
 SOME = some_of_each("recipe", "penalty", "dynamics")
-WHOLE = some_of_each("dynamics") & SOME
+WHOLE = some_of_each("dynamics")
 
 
 def test_pairs_are_covered():
-    assert {case[2] for case in WHOLE} == set(DYNAMICS)
+    assert WHOLE <= SOME and {case[2] for case in WHOLE} == set(DYNAMICS)
     assert set().union(*map(pairs_of, PAIRS)) == set().union(*map(pairs_of, ALL))
     assert len(PAIRS) < 1.25 * len(KINDS) * len(DYNAMICS)  # what the largest two need
     configs = [config_of(case) for case in PAIRS]
