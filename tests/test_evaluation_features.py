@@ -62,7 +62,6 @@ def test_it_learns_classes_and_repeats_itself():
         np.testing.assert_array_equal(again.params[name], value)
 
 
-@pytest.mark.long
 def test_classification_accuracy_asks_for_class_and_variety():
     images, labels = striped_images(600, seed=0)
     real = striped_images(400, seed=1)
@@ -72,7 +71,6 @@ def test_classification_accuracy_asks_for_class_and_variety():
 
     assert score(images, labels) > 0.98
     assert score(images, 1 - labels) < 0.02  # the other class than asked for
-    assert abs(score(images, np.random.default_rng(0).permutation(labels)) - 0.5) < 0.25
     first, second = images[labels == 0][0], images[labels == 1][0]
     prototypes = np.where((labels == 0)[:, None, None, None], first, second)
     assert score(prototypes, labels) < 0.95  # one image of each class, over and over
