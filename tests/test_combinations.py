@@ -1,10 +1,11 @@
 """Recipes, penalties, dynamics and what else changes a step with each other, at tiny sizes.
 
-Every pair of them, but for recipes by what else changes a step: the state keeps its type, samples
-have their shape. Of some, in which every recipe, penalty and dynamics occurs, figures are finite;
-of each dynamics a scan of steps is also a loop of them, and a member of a population that GAN
-alone. At length all of this is found of all of them, and of every recipe with every penalty and
-dynamics.
+Every pair of them, but for recipes by what else changes a step (and, but at length, pairs of
+consensus and of unrolled discriminators, which take long to trace): the state keeps its type,
+samples have their shape. Of some, in which every recipe, penalty and dynamics occurs, figures are
+finite; of each dynamics a scan of steps is also a loop of them, and a member of a population that
+GAN alone. At length all of this is found of all of them, and of every recipe with every penalty
+and dynamics.
 """
 
 import itertools
@@ -101,8 +102,8 @@ def covering_pairs() -> list[tuple[str, ...]]:
     chosen = []
     while left:
         some = [ALL[index] for index in order.integers(len(ALL), size=200)]
-        first = next(iter(sorted(left)))
-        some += [case for case in ALL if first in pairs_of(case)][:200]
+        i, j, one, other = min(left)
+        some += [case for case in ALL if (case[i], case[j]) == (one, other)][:200]
         best = max(some, key=lambda case: len(pairs_of(case) & left))
         if pairs_of(best) & left:
             chosen.append(best)
@@ -183,11 +184,15 @@ def some_of_each(*axes: str) -> set[tuple[str, ...]]:
     places = [list(AXES).index(axis) for axis in axes]
     cases = [case for case in PAIRS if case[-1] == "float32"]
     seen, chosen = set(), set()
+
+    def cost(case: tuple[str, ...]) -> int:
+        _, penalty, dynamics, change, _ = case
+        several = dynamics in ("two_to_one", "extragradient", "consensus", "unrolled")
+        of_rows = penalty not in ("none", "r1", "r2")
+        return 2 * several + of_rows + (penalty != "none") + change.startswith("relativistic")
+
     # What takes long to compile comes last: by then most has been seen.
-    slow = ("two_to_one", "extragradient", "consensus", "unrolled")
-    for case in sorted(
-        cases, key=lambda case: 2 * (case[2] in slow) + (case[1] not in ("none", "r1", "r2"))
-    ):
+    for case in sorted(cases, key=cost):
         values = {(place, case[place]) for place in places}
         if not values <= seen:
             chosen.add(case)
@@ -236,7 +241,16 @@ def test_recipes_left_out_are_others_here():
         assert set() in differs, (name, min(differs, key=len))
 
 
-@pytest.mark.parametrize("case", [case for case in PAIRS if case not in SOME], ids="-".join)
+@pytest.mark.parametrize(
+    "case",
+    [
+        # These two take twice as long to trace as all others together.
+        pytest.param(case, marks=[pytest.mark.long] * (case[2] in ("consensus", "unrolled")))
+        for case in PAIRS
+        if case not in SOME
+    ],
+    ids="-".join,
+)
 def test_types(case):
     check_types(case)
 

@@ -122,7 +122,7 @@ BY_EVERY_DYNAMICS = ("non_saturating", "least_squares")
         pytest.param(
             loss,
             name,
-            marks=[pytest.mark.long] * (name == "unrolled" and loss not in BY_EVERY_DYNAMICS),
+            marks=[pytest.mark.long] * (name != "alternating" and loss not in BY_EVERY_DYNAMICS),
         )
         for loss, name in itertools.product(LOSSES, DYNAMICS)
     ],
@@ -173,10 +173,17 @@ def test_eigenvalues_of_a_step_with_spectral_normalisation(name):
     assert_as_expected(found, "simultaneous" if name == "unrolled" else name, field, rates)
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
 @pytest.mark.parametrize(
-    "loss",
-    [x if x in BY_EVERY_DYNAMICS else pytest.param(x, marks=pytest.mark.long) for x in LOSSES],
+    ("loss", "name"),
+    [
+        pytest.param(
+            loss,
+            name,
+            marks=[pytest.mark.long]
+            * (loss not in BY_EVERY_DYNAMICS[: 1 + (name == "alternating")]),
+        )
+        for loss, name in itertools.product(LOSSES, DYNAMICS)
+    ],
 )
 def test_eigenvalues_of_a_step_with_instance_noise(loss, name):
     rates = (0.1, 0.05)

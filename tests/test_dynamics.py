@@ -209,7 +209,14 @@ def test_gradient_through_discriminator_steps(optimizer):
 @pytest.mark.parametrize(
     ("changes", "plain_changes"),
     [
-        *(({"penalties": {name: 0.0}}, {"penalties": {}}) for name in PENALTIES),
+        *(
+            pytest.param(
+                {"penalties": {name: 0.0}},
+                {"penalties": {}},
+                marks=[pytest.mark.long] * (name not in ("r1", "wgan_gp")),
+            )
+            for name in PENALTIES
+        ),
         (
             {"dynamics": DynamicsConfig(name="consensus", consensus=0.0)},
             {"dynamics": DynamicsConfig(name="simultaneous")},

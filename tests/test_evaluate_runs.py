@@ -43,38 +43,26 @@ def test_a_run_and_what_it_prints(tmp_path, capsys):
     assert f"grid is not the data {run} began with" in said(console)
 
 
-def test_a_conditional_run_is_asked_for_the_labels_of_the_data(tmp_path):
+def test_labels_asked_for_and_classes_told(tmp_path):
     base = recipe("points")
     config = dataclasses.replace(
         base,
         dataset="ring",
         steps=400,
         evaluation_interval=400,
+        terms={"classes": 1.0},
         generator=dataclasses.replace(base.generator, condition="concatenate"),
-        discriminator=dataclasses.replace(base.discriminator, condition="concatenate"),
-    )
-    run = train(config, tmp_path / "run", console=quiet()).run
-    # 400 steps put samples about their modes, not into them; an unconditional one has no figure.
-    found = evaluate(run.path, console=quiet()).metrics["label_consistency"]
-    assert found > 0.9
-    assert run.read_evaluations()[0]["label_consistency"] == pytest.approx(found, abs=0.05)
-
-
-def test_classes_that_the_discriminator_tells(tmp_path):
-    base = recipe("points")
-    config = dataclasses.replace(
-        base,
-        dataset="ring",
-        steps=400,
-        terms={"semi_supervised": 1.0},
-        discriminator=dataclasses.replace(base.discriminator, head="semi_supervised"),
+        discriminator=dataclasses.replace(base.discriminator, head="classes"),
     )
     run = train(config, tmp_path / "run", console=quiet()).run
     report = evaluate(run.path, console=quiet())
+    # 400 steps put samples about their modes, not into them.
+    found = report.metrics["label_consistency"]
+    assert found > 0.9
+    assert run.read_evaluations()[0]["label_consistency"] == pytest.approx(found, abs=0.05)
     assert report.metrics["head_accuracy"] > 0.95  # eight modes far apart
     assert "head_accuracy" not in evaluate(run.path, against="grid", console=quiet()).metrics
     assert set(report.anchors["train"]) == set(report.metrics)
-    assert report.metrics["label_consistency"] is None
 
 
 def test_a_won_history_counts(tmp_path, capsys, monkeypatch):

@@ -88,7 +88,11 @@ def test_smoothing_is_cross_entropy_with_other_targets(share):
     )
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize(
+    "name",
+    # The last of which is as the one before.
+    [pytest.param(x, marks=[pytest.mark.long] * (x == "fake_smoothing")) for x in TERMS],
+)
 def test_of_weight_zero_it_is_the_plain_step(name, key, monkeypatch):
     changes = {
         "sample_shape": (2,),

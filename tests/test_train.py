@@ -282,7 +282,7 @@ def test_nothing_is_written_for_bad_input(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("log_interval", [1, 50, 1000])
+@pytest.mark.parametrize("log_interval", [1, 50, pytest.param(1000, marks=pytest.mark.long)])
 def test_divergence_stops_and_keeps_the_last_sound_checkpoint(log_interval, tmp_path):
     sgd = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
     config = dataclasses.replace(

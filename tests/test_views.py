@@ -119,7 +119,7 @@ def moved_by(size: int) -> np.ndarray:
     return shares[1:-1, 1:-1]
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2, pytest.param(4, marks=pytest.mark.long)])
 def test_half_of_the_images_are_moved_and_nothing_is_lost_on_the_whole(size):
     shares, count = moved_by(size), (2 * size + 1) ** 2
     expected = np.full(shares.shape, 0.5 / count)
