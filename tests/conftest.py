@@ -1,7 +1,9 @@
 """What all tests share: strict JAX flags, a cache of their own, tiny GANs."""
 
 import dataclasses
+import functools
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ import numpy as np
 import optax
 import pytest
 
+from gan_jax import session
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.gan import GAN, build, from_config
 from gan_jax.losses import LOSSES
@@ -76,7 +79,45 @@ def own_caches(tmp_path_factory, worker_id):
 def programs_of_one_file_at_a_time():
     """Hundreds of compiled programs would otherwise fill gigabytes by the end of the suite."""
     yield
+    KEPT.clear()
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def runs_alike_share_a_program(request, monkeypatch):
+    """Tracing a step takes a third of a tiny run's time, so runs of one config trace it once."""
+    if request.node.get_closest_marker("long"):
+        return
+    make, lower = session.from_config, session.Session._lower
+
+    def shared(facts: tuple, value: Callable[[], Any]) -> Any:
+        if (key := repr(facts)) not in KEPT:
+            KEPT[key] = value()
+        return KEPT[key]
+
+    def gan_of(config: Config) -> GAN:
+        return shared((dataclasses.replace(config, steps=1),), lambda: make(config))
+
+    def program_of(this: session.Session) -> Any:
+        config, source = dataclasses.replace(this.config, steps=1), this.stream.source
+        # With whatever a test has put in the place of these two.
+        facts = config, this.stream.shape, jax.tree.map(jax.typeof, source)
+        facts = *facts, session.advance, session.many_steps
+        return shared(facts, lambda: Once(lower(this)))
+
+    for room in ("session", "train", "runs"):
+        monkeypatch.setattr(f"gan_jax.{room}.from_config", gan_of)
+    monkeypatch.setattr(session.Session, "_lower", program_of)
+
+
+class Once:
+    """A lowered program that is compiled when first asked for, and then is."""
+
+    def __init__(self, lowered: jax.stages.Lowered):
+        self.compile = functools.cache(lowered.compile)
+
+
+KEPT: dict[str, Any] = {}  # by the test file that is being run
 
 
 @pytest.fixture(autouse=True)
