@@ -75,12 +75,12 @@ def test_recipes_learn_images(name, key):
         jnp.asarray(draw.integers(0, 10, (3, rows))) if config.classes else None,
     )
     program = jax.jit(lambda s: jax.lax.scan(gan.train_step, s, batches))
-    state = gan.init(key)
+    state = jax.jit(gan.init)(key)
     after, metrics = program(state)
     assert metrics.finite.all()
     for player in ("generator", "discriminator"):
         assert moved(getattr(state, player), getattr(after, player)) > 0
-    images = gan.sample(after, key, 3)
+    images = jax.jit(gan.sample, static_argnums=2)(after, key, 3)
     assert images.shape == (3, 8, 8, 1) and np.abs(images).max() <= 1.0
 
 

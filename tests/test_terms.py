@@ -140,14 +140,14 @@ def test_a_term_without_its_head_is_refused(key):
         draw_latents=3,
     )
     with pytest.raises(InputError, match="need the discriminator's head 'category'; it has none"):
-        gan.train_step(gan.init(key), random_batch(0))
+        jax.eval_shape(gan.train_step, jax.eval_shape(gan.init, key), random_batch(0))
     gan = tiny_gan(
         classes=3,
         terms={"semi_supervised": 1.0},
         discriminator=DiscriminatorConfig(head="semi_supervised"),
     )
     with pytest.raises(InputError, match="need the rows' labels; the data have none"):
-        gan.train_step(gan.init(key), random_batch(0))
+        jax.eval_shape(gan.train_step, jax.eval_shape(gan.init, key), random_batch(0))
 
 
 CONDITIONAL = GeneratorConfig(condition="concatenate")
