@@ -187,7 +187,9 @@ def _report_logits(loss: AdversarialLoss, real_logits: Logits, fake_logits: Logi
     return {
         "real_logits": jnp.mean(real_logits),
         "fake_logits": jnp.mean(fake_logits),
-        "real_above_fake": jnp.mean(real_logits > fake_logits, dtype=jnp.float32),
+        "real_above_fake": jnp.mean(
+            (real_logits > fake_logits) + 0.5 * (real_logits == fake_logits), dtype=jnp.float32
+        ),
         "real_probability": real_probability,
         "fake_probability": fake_probability,
         "value": value,

@@ -49,7 +49,7 @@ class Run:
         """
         run = cls(path)
         with _writing(path):
-            run._refuse_old()
+            run.refuse_old()
             run.path.mkdir(parents=True, exist_ok=True)
         return run
 
@@ -60,12 +60,20 @@ class Run:
             InputError: the folder holds a run by now, or cannot be written.
         """
         with _writing(self.path):
-            self._refuse_old()
+            self.refuse_old()
             self.samples_path.mkdir(exist_ok=True)
             self.write_config(config)
 
-    def _refuse_old(self) -> None:
-        if self.config_path.exists() or self.checkpoints.folder.exists():
+    def refuse_old(self) -> None:
+        """See that nothing of a run is there, which a new one would add to.
+
+        Raises:
+            InputError: something is.
+        """
+        parts = (self.config_path, self.checkpoints.folder, self.metrics_path, self.timing_path)
+        with _writing(self.path):
+            held = any(part.exists() for part in parts)
+        if held:
             raise InputError(
                 f"{self.path}: holds a run already; go on with `gan-jax resume` "
                 "or name another --run-dir"

@@ -175,8 +175,9 @@ def write_samples(
     Raises:
         InputError: the folder cannot be written.
     """
+    partial = path.with_name(f"{path.name}.part")  # what was there stays if this comes to nothing
     try:
-        with open(path, "wb") as file:
+        with open(partial, "wb") as file:
             if path.suffix.lower() == ".png":
                 rows, columns = by_class(samples, categories if labels is None else labels)
                 draw_samples(rows, columns=columns).save(file, format="PNG")
@@ -187,6 +188,7 @@ def write_samples(
                 asked = {"labels": labels, "categories": categories}
                 arrays |= {name: of for name, of in asked.items() if of is not None}
                 np.savez_compressed(file, **arrays)
+        partial.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -54,6 +54,8 @@ def train(
     product(config.precision)  # refused before anything is loaded
     check_names(config)
     read_wishes(config)
+    if run_dir is not None:
+        Run(run_dir).refuse_old()
     say(console, describe_device(config.precision))
     dataset = load_dataset(config, console)
     config = fit_config(config, dataset)

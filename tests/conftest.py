@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -140,6 +141,20 @@ def curves_of_few_runs(request, monkeypatch):
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+def start_as_users_do(command: list[str], **settings: Any) -> subprocess.Popen[str]:
+    """A process by the commands' own options of XLA, on every core."""
+    env = {**os.environ, "XLA_FLAGS": os.environ["COMMANDS_XLA_FLAGS"]}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    if not hasattr(os, "sched_setaffinity"):
+        return subprocess.Popen(command, env=env, **pipes, **settings)
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # of this thread, whose the process takes
+    try:
+        return subprocess.Popen(command, env=env, **pipes, **settings)
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def tiny_config(**changes) -> Config:

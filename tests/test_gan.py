@@ -297,6 +297,7 @@ def test_equilibrium_is_where_the_theory_says(key):
     _, metrics = gan.train_step(gan.init(key), random_batch(0))
     assert metrics.value == pytest.approx(-np.log(4))
     assert metrics.real_probability == pytest.approx(0.5)
+    assert metrics.real_above_fake == 0.5
     assert metrics.discriminator_loss == pytest.approx(2 * np.log(2))
 
 

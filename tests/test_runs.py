@@ -6,9 +6,11 @@ import sys
 
 import pytest
 from conftest import tiny_config
+from rich.console import Console
 
 from gan_jax.errors import InputError
 from gan_jax.runs import Run, load, new_run_dir
+from gan_jax.train import train
 
 
 def started(path, **changes) -> Run:
@@ -33,6 +35,14 @@ def test_a_run_is_never_written_into(run):
     with pytest.raises(InputError, match="holds a run already"):
         run.begin(tiny_config(seed=1))  # as when another process was faster
     assert run.config_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["config.toml", "metrics.jsonl", "timing.jsonl", "checkpoints"])
+def test_what_is_left_of_a_run_is_refused_before_data_are_loaded(part, tmp_path):
+    (tmp_path / part).touch()
+    config = tiny_config(dataset=str(tmp_path / "no data"))
+    with pytest.raises(InputError, match="holds a run already"):
+        train(config, tmp_path, console=Console(quiet=True))
 
 
 def test_a_folder_without_a_run_is_fine(tmp_path):

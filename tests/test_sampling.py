@@ -108,6 +108,21 @@ def test_a_row_of_a_grid_is_of_one_class():
     assert columns == 3 and rows.ravel().tolist() == [1, 2, 3, 4, 5, 0, 6, 0, 0]
 
 
+def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "s.npz"
+    write_samples(np.zeros((2, 3), np.float32), path)
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(InputError, match=r"s.npz: cannot be written \(No space left on device\)"):
+        write_samples(np.ones((2, 3), np.float32), path)
+    assert path.read_bytes() == before
+
+
 def test_written_with_their_labels(run, tmp_path):
     samples = np.zeros((6, 4, 5, 1), np.uint8)
     write_samples(samples, tmp_path / "s.npz", np.array([0, 0, 1, 1, 2, 2]))

@@ -13,7 +13,9 @@ __all__ = ["animate", "draw_images", "draw_points", "draw_samples", "to_uint8"]
 _SIDE = 900  # pixels that a picture aims at: ten 28-pixel digits, three times enlarged
 _GAP = 1  # pixels between two images, before enlarging
 _BACKGROUND = 32
-_FRAMES = 60  # the most of an animation; more take minutes to encode and show nothing new
+# Of an animation, encoded while someone waits for a run to stop: larger or more take seconds.
+_FRAMES = 40
+_FRAME_SIDE = 500  # pixels
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
@@ -105,7 +107,7 @@ def animate(frames: Sequence[Path], path: Path) -> None:
     pictures = []
     for frame in frames:
         with contextlib.suppress(OSError, SyntaxError), Image.open(frame) as picture:
-            picture.thumbnail((_SIDE, _SIDE))
+            picture.thumbnail((_FRAME_SIDE, _FRAME_SIDE))
             pictures.append(picture.convert("RGB"))
     if not pictures:
         return
