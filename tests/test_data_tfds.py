@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -446,6 +447,29 @@ def test_download_without_tensorflow(
         assert rows(found) == sorted((grey[row].tobytes(), row) for row in range(count))
     assert (dataset.sample_shape, dataset.classes) == ((28, 28, 1), 10)
     assert_second_start_is_light("kmnist", tmp_path / "root", dataset)
+
+
+def test_a_server_that_is_overloaded_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked three times for a file; the library left to itself asks eleven times."""
+    asked = Counter()
+
+    class Overloaded(Quiet):
+        def do_GET(self) -> None:
+            asked[self.path] += 1
+            self.send_error(503)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Overloaded) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setattr(preparing, "reachable", lambda url: True)
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(tfds.builder_cls("kmnist"), "URL", address)
+        monkeypatch.setenv("no_proxy", "*")
+        with pytest.raises(InputError, match="'kmnist': cannot be prepared in .*503"):
+            load("kmnist", data_dir=str(tmp_path))
+        server.shutdown()
+    assert set(asked.values()) == {3}
 
 
 def test_reachable_without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ __all__ = ["image_and_label", "instructions", "prepare", "reachable"]
 
 WITHOUT_TENSORFLOW = ("mnist", "fashion_mnist", "kmnist")
 SPLITS = {"train": "train", "test": "t10k"}  # and how their files' names begin
+RETRIES = 2
 PATIENCE = 0.8  # seconds; left to itself, a download retries for minutes before it gives up
 
 
@@ -253,6 +254,7 @@ def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> 
     with (
         reading(f"dataset: {name!r}", f"cannot be prepared in {shown(root)}"),
         contextlib.redirect_stdout(sys.stderr),
+        _few_retries(),
     ):
         builder.download_and_prepare(
             download_dir=root / "downloads",
@@ -261,3 +263,19 @@ def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> 
                 try_download_gcs=False,  # or it would ask Google's bucket for a prepared copy
             ),
         )
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Within a second, of a server that resets or is overloaded; not ten within minutes.
+
+    By a name that is no part of the library's interface: without it, it does as it does.
+    """
+    from tensorflow_datasets.core.download import downloader
+
+    usual = getattr(downloader, "MAX_RETRIES", None)
+    downloader.MAX_RETRIES = RETRIES
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = usual
