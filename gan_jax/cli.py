@@ -54,7 +54,10 @@ def _train(arguments: Sequence[str]) -> int:
     base = Config() if name == Config().recipe else recipe(str(name))
     if file is not None:
         base = Config.from_toml(_path(file), base)
-    weights = {"penalties": base.penalties | penalties, "terms": base.terms | terms}
+    weights = {
+        "penalties": _weights(base.penalties, penalties),
+        "terms": _weights(base.terms, terms),
+    }
     base = Config.from_dict(weights, base)
     flags = tyro.cli(
         TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
@@ -85,6 +88,12 @@ def _train(arguments: Sequence[str]) -> int:
         raise InputError("--run-dir: empty; a folder's name is allowed")
     run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
     return _close(train(config, run_dir, epochs=flags.epochs, console=console), console)
+
+
+def _weights(base: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
+    """With 0 a penalty or term of the recipe is gone; at a weight of 0 it would still cost."""
+    gone = {name for name in base if given.get(name) == 0.0}
+    return {name: weight for name, weight in {**base, **given}.items() if name not in gone}
 
 
 def _resume(arguments: Sequence[str]) -> int:

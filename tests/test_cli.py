@@ -66,6 +66,11 @@ BEFORE_JAX = [
     (["train", "--config="], 2, "cannot be read"),
     (["train", "--recipe", "concept", "--penalties.r1", "1", "--print-config"], 0, "r1 = 1.0"),
     (["train", "--penalties.wgan-gp=10", "--print-config"], 0, "wgan_gp = 10.0"),
+    (
+        ["train", "--penalties.r1", "0", "--penalties.r2=0", "--print-config"],
+        0,
+        "[penalties]\n\n[terms]",
+    ),
     (["train", "--penalties.r1", "much"], 2, "--penalties.r1: 'much' is not a number"),
     (["train", "--penalties.r1", "-1"], 2, "penalties.r1: -1.0 is out of range"),
     (["train", "--sample-shape", "3"], 2, "comes from the data"),
