@@ -176,6 +176,22 @@ def test_folder_of_images(images: np.ndarray, suffix: str, tmp_path: Path) -> No
     assert dataset.classes == 0
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_photos_are_turned_as_their_cameras_say(suffix: str, tmp_path: Path) -> None:
+    upright = np.repeat(np.arange(24, dtype=np.uint8).reshape(6, 4) * 10, 8, axis=0).repeat(8, 1)
+    # By number, how what is stored comes of what was seen: EXIF's orientations.
+    turns = {1: 0, 3: 2, 6: 1, 8: 3}
+    for number in range(12):
+        exif = Image.Exif()
+        exif[0x0112] = orientation = list(turns)[number % 4]
+        stored = Image.fromarray(np.rot90(upright, turns[orientation]))
+        stored.save(tmp_path / f"{number}{suffix}", exif=exif, quality=100)
+    dataset = load(str(tmp_path))
+    images = np.concatenate([part(dataset).samples, dataset.test.samples]).astype(int)
+    shape = (12, 48, 32, images.shape[-1])
+    np.testing.assert_allclose(images, np.broadcast_to(upright[None, ..., None], shape), atol=3)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
 def test_folder_of_lossy_images(suffix: str, tmp_path: Path) -> None:
     smooth = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, (12, 8, 8, 3))

@@ -29,7 +29,7 @@ from gan_jax.types import Batch, Judgement
 
 
 @pytest.mark.parametrize("penalties", [[], list(PENALTIES)], ids=["no penalty", "all penalties"])
-@pytest.mark.parametrize("loss", ["minimax", "relativistic"])  # test_combinations has them all
+@pytest.mark.parametrize("loss", ["minimax", "relativistic"])  # test_combinations: the rest
 def test_protocol(loss, penalties, key):
     gan = tiny_gan(loss=loss, penalties=dict.fromkeys(penalties, 1.0))
     state, metrics = gan.init(key), None

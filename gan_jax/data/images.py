@@ -64,7 +64,7 @@ def load_images(folder: Path) -> Source:
             )
     files = train.files + (test.files if test else [])
     # The same files are other labels when they are found from another folder.
-    kind = f"images below {folder.absolute()}"
+    kind = f"upright images below {folder.absolute()}"
     return cached(kind, files, lambda: _decode(folder, train, test))
 
 
@@ -115,11 +115,15 @@ def _names(names: list[str]) -> str:
 
 
 def _pixels(files: list[Path]) -> np.ndarray:
-    """All images in one array; the first decides what the others must be."""
+    """All images in one array, as their cameras held them; the first decides about the others."""
+    from PIL import ImageOps
+
     first, images = "", np.empty(0, np.uint8)
     for row, path in enumerate(files):
         with _opened(path) as image:
-            kind = _kind(shown(path), image)
+            _check(shown(path), image)
+            ImageOps.exif_transpose(image, in_place=True)
+            kind = f"{image.width}x{image.height} {'grey' if image.mode == 'L' else 'RGB'}"
             if row == 0:
                 shape = (len(files), image.height, image.width, CHANNELS[image.mode])
                 check_size(shown(path.parent), math.prod(shape))
@@ -144,14 +148,13 @@ def _opened(path: Path) -> Iterator["ImageFile"]:
             yield image
 
 
-def _kind(where: str, image: "ImageFile") -> str:
-    """What an image is, in words, from its header alone."""
+def _check(where: str, image: "ImageFile") -> None:
+    """Refuse, by its header alone, an image of another kind than is allowed."""
     problem = _problem(image)
     if problem:
         raise InputError(
             f"{where}: {problem} is not allowed; save it as a still of 8 bits, grey (L) or RGB"
         )
-    return f"{image.width}x{image.height} {'grey' if image.mode == 'L' else 'RGB'}"
 
 
 def _problem(image: "ImageFile") -> str:
