@@ -185,7 +185,8 @@ def _read_through(folder: Path) -> None:
 
     if (folder / "d").is_dir() and not (folder / "manifest.ocdbt").is_file():
         raise Damaged("manifest.ocdbt of its arrays is gone")
-    store = {"driver": "ocdbt", "base": f"file://{folder}/"}
+    base = {"driver": "file", "path": f"{folder}/"}  # an address would read # and % otherwise
+    store = {"driver": "ocdbt", "base": base}
     context = tensorstore.Context()
     keys = tensorstore.KvStore.open(store, context=context).result().list().result()
     names = [key.decode().removesuffix(".zarray") for key in keys if key.endswith(b"/.zarray")]

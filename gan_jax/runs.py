@@ -20,7 +20,7 @@ from gan_jax.errors import InputError
 from gan_jax.gan import GAN, from_config
 from gan_jax.state import GANState
 
-__all__ = ["Run", "load", "new_run_dir"]
+__all__ = ["Run", "load", "new_run_dir", "replacing"]
 
 
 class Run:
@@ -48,8 +48,8 @@ class Run:
             InputError: the folder holds a run already, or cannot be made.
         """
         run = cls(path)
+        run.refuse_old()
         with _writing(path):
-            run.refuse_old()
             run.path.mkdir(parents=True, exist_ok=True)
         return run
 
@@ -59,8 +59,8 @@ class Run:
         Raises:
             InputError: the folder holds a run by now, or cannot be written.
         """
+        self.refuse_old()
         with _writing(self.path):
-            self.refuse_old()
             self.samples_path.mkdir(exist_ok=True)
             self.write_config(config)
 
@@ -123,9 +123,8 @@ class Run:
 
     def write_config(self, config: Config) -> None:
         """Whole or not at all."""
-        partial = self.config_path.with_suffix(".toml.part")
-        partial.write_text(config.to_toml(), encoding="utf-8")
-        partial.replace(self.config_path)
+        with replacing(self.config_path) as partial:
+            partial.write_text(config.to_toml(), encoding="utf-8")
 
     def sample_path(self, step: int) -> Path:
         """Where the picture of that step lies; names sort by step."""
@@ -163,9 +162,8 @@ class Run:
             if not path.exists():
                 continue
             kept = [record for record in _read_lines(path) if record["step"] <= step]
-            partial = path.with_suffix(".jsonl.part")
-            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-            partial.replace(path)
+            with replacing(path) as partial:
+                partial.write_text("".join(map(_line, kept)), encoding="utf-8")
         for best in self.best.steps():
             if best > step:  # going on from here finds it again, or another
                 shutil.rmtree(self.best.folder / str(best))
@@ -211,6 +209,17 @@ def new_run_dir(config: Config) -> Path:
             return path
         except FileExistsError:
             number += 1
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside that one, which takes its place when written: it is whole or as it was."""
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gan_jax.data.checks import MAX_BYTES
 from gan_jax.errors import InputError
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
-from gan_jax.runs import Run, load
+from gan_jax.runs import Run, load, replacing
 from gan_jax.state import GANState
 from gan_jax.types import Key
 
@@ -175,9 +175,8 @@ def write_samples(
     Raises:
         InputError: the folder cannot be written.
     """
-    partial = path.with_name(f"{path.name}.part")  # what was there stays if this comes to nothing
     try:
-        with open(partial, "wb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             if path.suffix.lower() == ".png":
                 rows, columns = by_class(samples, categories if labels is None else labels)
                 draw_samples(rows, columns=columns).save(file, format="PNG")
@@ -188,7 +187,6 @@ def write_samples(
                 asked = {"labels": labels, "categories": categories}
                 arrays |= {name: of for name, of in asked.items() if of is not None}
                 np.savez_compressed(file, **arrays)
-        partial.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 

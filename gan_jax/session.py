@@ -24,7 +24,7 @@ from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.progress import Progress, say
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
-from gan_jax.runs import Run
+from gan_jax.runs import Run, replacing
 from gan_jax.sampling import by_class, labels_in_turn
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics
@@ -197,10 +197,9 @@ class Session:
             picture = draw_images(*by_class(to_uint8(samples), labels))
         else:
             picture = draw_points(samples, self.dataset.test.samples[:_PICTURE_POINTS])
-        partial = path.with_suffix(".png.part")
-        # Fast, for the next steps wait: the usual level takes several times as long on noise.
-        picture.save(partial, format="PNG", compress_level=1)
-        partial.replace(path)
+        with replacing(path) as partial:
+            # Fast, for the next steps wait: the usual level takes several times as long on noise.
+            picture.save(partial, format="PNG", compress_level=1)
 
     def _summarise(self, run: Run) -> None:
         animate([*run.sample_paths(), run.final_path], run.animation_path)

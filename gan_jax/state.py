@@ -44,7 +44,7 @@ class Metrics(NamedTuple):
     generator_loss: jax.Array
     real_logits: jax.Array  # mean over the batch
     fake_logits: jax.Array  # mean over the batch
-    real_above_fake: jax.Array  # share of pairs real_logit > fake_logit, ties half; balance 0.5
+    real_above_fake: jax.Array  # share of pairs with real_logit > fake_logit, ties being half
     real_probability: jax.Array | None  # mean D(x)
     fake_probability: jax.Array | None  # mean D(G(z))
     value: (

@@ -176,8 +176,9 @@ def test_damage_is_said_in_one_line(damage, tmp_path, capfd):
     """Not by a traceback of each array that was being read at the time."""
     wide = GeneratorConfig(latent_size=3, widths=(512, 512), last_activation="identity")
     state = tiny_gan(generator=wide).init(jax.random.key(0))  # small arrays lie in an index
-    store = Checkpoints(tmp_path / "checkpoints")
+    store = Checkpoints(tmp_path / "no address: #1 50%20 what?" / "checkpoints")
     store.save(state, {})
+    assert_same_bits(store.restore(state)[0], state)
     damage(store.folder / "0" / "state")
     with pytest.raises(InputError, match=r"checkpoints/0: damaged \(.*nothing to restore"):
         store.restore(state)

@@ -244,7 +244,7 @@ def test_recipes_left_out_are_others_here():
 @pytest.mark.parametrize(
     "case",
     [
-        # These two take twice as long to trace as all others together.
+        # These two take longer to trace than all others together.
         pytest.param(case, marks=[pytest.mark.long] * (case[2] in ("consensus", "unrolled")))
         for case in PAIRS
         if case not in SOME

@@ -176,12 +176,7 @@ def test_eigenvalues_of_a_step_with_spectral_normalisation(name):
 @pytest.mark.parametrize(
     ("loss", "name"),
     [
-        pytest.param(
-            loss,
-            name,
-            marks=[pytest.mark.long]
-            * (loss not in BY_EVERY_DYNAMICS[: 1 + (name == "alternating")]),
-        )
+        pytest.param(loss, name, marks=[pytest.mark.long] * (loss != "non_saturating"))
         for loss, name in itertools.product(LOSSES, DYNAMICS)
     ],
 )

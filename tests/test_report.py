@@ -69,6 +69,22 @@ def test_animation_has_every_frame(tmp_path):
         assert picture.convert("L").getpixel((4, 4)) == pytest.approx(250, abs=4)
 
 
+def test_a_long_animation_is_thinned_from_first_to_last(tmp_path):
+    paths = [tmp_path / f"{index:03}.png" for index in range(100)]
+    for index, path in enumerate(paths):  # a bar that goes from left to right
+        columns = np.zeros((60, 100, 15), np.uint8)
+        columns[:, index] = 255
+        Image.fromarray(columns.reshape(60, 1500)).save(path)
+    animate(paths, tmp_path / "all.webp")
+    found = []
+    with Image.open(tmp_path / "all.webp") as picture:
+        assert picture.width == 500
+        for number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(number)
+            found.append(np.asarray(picture.convert("L")).sum(axis=0).argmax() // 5)
+    assert found == [round(place) for place in np.linspace(0, 99, 40)]
+
+
 def test_a_picture_that_is_none_is_left_out_of_the_animation(tmp_path):
     good, half = tmp_path / "0.png", tmp_path / "1.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(good)

@@ -120,7 +120,7 @@ def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(InputError, match=r"s.npz: cannot be written \(No space left on device\)"):
         write_samples(np.ones((2, 3), np.float32), path)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_written_with_their_labels(run, tmp_path):

@@ -26,7 +26,7 @@ __all__ = ["image_and_label", "instructions", "prepare", "reachable"]
 
 WITHOUT_TENSORFLOW = ("mnist", "fashion_mnist", "kmnist")
 SPLITS = {"train": "train", "test": "t10k"}  # and how their files' names begin
-RETRIES = 2
+RETRIES = 2  # half a second; the library's ten take minutes
 PATIENCE = 0.8  # seconds; left to itself, a download retries for minutes before it gives up
 
 
@@ -267,14 +267,10 @@ def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> 
 
 @contextlib.contextmanager
 def _few_retries() -> Iterator[None]:
-    """Within a second, of a server that resets or is overloaded; not ten within minutes.
-
-    By a name that is no part of the library's interface: without it, it does as it does.
-    """
+    """Of a server that resets or is overloaded; by a name outside the library's interface."""
     from tensorflow_datasets.core.download import downloader
 
-    usual = getattr(downloader, "MAX_RETRIES", None)
-    downloader.MAX_RETRIES = RETRIES
+    usual, downloader.MAX_RETRIES = getattr(downloader, "MAX_RETRIES", None), RETRIES
     try:
         yield
     finally:
