@@ -216,7 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 the training diverged or failed as --stop-when says, 2 unusable input, 130 and 143
     stopped by Ctrl-C and SIGTERM, 141 nobody reads on.
     """
-    gc.set_threshold(100_000)  # imports and traces make many objects and hardly any garbage
+    # Imports and traces make many objects and hardly any garbage.
+    gc.set_threshold(100_000, 20, 100)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())

@@ -73,6 +73,7 @@ class Session:
             name=dataset.name,
             note=dataset.note,
         )
+        self.init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)
 
@@ -83,11 +84,8 @@ class Session:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
-            init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
-            state = init(jax.random.key(self.config.seed)) if saved is None else saved
+            state = self._begin() if saved is None else saved
             jax.block_until_ready(state)  # what went wrong shows here, or waits for ever
-            if int(state.step) == 0:
-                self._picture(state, run.sample_path(0))
             self.stream.picks(int(state.step))  # compiles the order of rows
             program = compiling.result()
             # Until here there is nothing that a signal has to wait for.
@@ -134,6 +132,10 @@ class Session:
                 run.append_metrics({"step": step, **numbers})
                 watch.record({"step": step, **numbers})
                 run.append_timing({"step": step, **progress.timing()})
+            if not run.sample_path(0).exists():  # not before the first step: it is waited for
+                began = time.perf_counter()
+                self._picture(self._begin(), run.sample_path(0))
+                progress.skip(time.perf_counter() - began)
             if step % self.config.picture_interval == 0:
                 self._picture(state, run.sample_path(step))
             if watch.due(step) and sound:
@@ -183,6 +185,10 @@ class Session:
             **compiler_facts(),
         }
         checkpoints.save(state, facts)
+
+    def _begin(self) -> GANState:
+        """The state of step 0."""
+        return self.init(jax.random.key(self.config.seed))
 
     def _draw(self, state: GANState) -> Samples:
         """Samples from latents and labels that are the same at every step of the run."""
