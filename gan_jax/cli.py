@@ -79,13 +79,17 @@ def _train(arguments: Sequence[str]) -> int:
     if flags.print_config:
         sys.stdout.write(config.to_toml())
         return 0
+    if value_of(arguments, "run-dir") == "":
+        raise InputError("--run-dir: empty; a folder's name is allowed")
+
+    from gan_jax.data.loading import refuse_unknown
+
+    refuse_unknown(config.dataset, config.data_dir)
     console = _console()
     environment.prepare()
 
     from gan_jax.train import train
 
-    if value_of(arguments, "run-dir") == "":
-        raise InputError("--run-dir: empty; a folder's name is allowed")
     run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
     return _close(train(config, run_dir, epochs=flags.epochs, console=console), console)
 

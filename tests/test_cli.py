@@ -75,6 +75,8 @@ BEFORE_JAX = [
     (["train", "--penalties.r1", "-1"], 2, "penalties.r1: -1.0 is out of range"),
     (["train", "--sample-shape", "3"], 2, "comes from the data"),
     (["train", "--print-config"], 0, 'recipe = "gan"'),
+    (["train", "--dataset", "mnit"], 2, "known data set; did you mean 'mnist'?"),
+    (["train", "--dataset", "mnist"], 2, "storage.googleapis.com cannot be reached to download"),
     (["resume", "nowhere"], 2, "nowhere: holds no run"),
     (["sample", "nowhere", "--count", "3", "--output", "a.npz"], 2, "nowhere: holds no run"),
     (["sample", "nowhere"], 2, "--count"),
@@ -92,8 +94,13 @@ sys.modules["jax"] = None  # importing it now fails
 from gan_jax.cli import main
 sys.exit(main({arguments!r}))
 """
+    offline = {"TFDS_DATA_DIR": "none", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **offline},
     )
     output = done.stdout + done.stderr
     assert (done.returncode, text in output, "Traceback" in output) == (status, True, False), output
@@ -235,8 +242,8 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
         (["--dataset", "no_such_set_anywhere"], "no_such_set_anywhere"),
         (["--dataset", "./missing.npz"], "missing.npz"),
         (["--dataset", "empty"], "empty"),
-        # Before data are looked for, which may take long.
-        (["--loss", "hing", "--dataset", "no_such_set"], "loss: 'hing' is not one of"),
+        # Before data are read, which may take long.
+        (["--loss", "hing", "--dataset", "empty"], "loss: 'hing' is not one of"),
         (["--terms.class", "1"], "terms: 'class' is not one of"),
         (["--generator.activation", "swish"], "generator.activation: 'swish' is not one of"),
         (["--batch-size", "5000"], "batch_size: a step takes 5000 rows; digits has 1617"),

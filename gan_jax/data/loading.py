@@ -13,10 +13,10 @@ from gan_jax.data.digits import load_digits
 from gan_jax.data.idx import find_idx, load_idx
 from gan_jax.data.images import load_images
 from gan_jax.data.mixtures import MIXTURES, load_mixture
-from gan_jax.data.prepared import load_prepared
+from gan_jax.data.prepared import load_prepared, refuse_unobtainable
 from gan_jax.errors import InputError
 
-__all__ = ["NAMES", "load", "location"]
+__all__ = ["NAMES", "load", "location", "refuse_unknown"]
 
 # What to offer first; tensorflow-datasets knows hundreds more. These names always mean these data
 # sets: for a folder of the same name say "./mnist".
@@ -50,6 +50,16 @@ def load(
     if dataset in MIXTURES:
         return load_mixture(dataset, validation=validation > 0)
     return _split(dataset, _read(dataset, data_dir, tell), validation)
+
+
+def refuse_unknown(dataset: str, data_dir: str) -> None:
+    """Refuse a name of no data set, or of one that cannot be had here; jax is not needed to tell.
+
+    Raises:
+        InputError: as `load`.
+    """
+    if dataset != "digits" and dataset not in MIXTURES and location(dataset) is None:
+        refuse_unobtainable(dataset, data_dir)
 
 
 def _read(dataset: str, data_dir: str, tell: Callable[[str], None]) -> Source:

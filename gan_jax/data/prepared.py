@@ -17,10 +17,10 @@ import numpy as np
 from gan_jax.data.cache import cached
 from gan_jax.data.checks import as_images, as_labels, check_size, combine, listed, reading, shown
 from gan_jax.data.dataset import Part, Source
-from gan_jax.data.preparing import image_and_label, instructions, prepare
+from gan_jax.data.preparing import image_and_label, instructions, obtainable, prepare
 from gan_jax.errors import InputError
 
-__all__ = ["load_prepared"]
+__all__ = ["load_prepared", "refuse_unobtainable"]
 
 NAME = re.compile(r"\w+(/\w[\w.+-]*)?")  # with any configuration
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -38,10 +38,7 @@ def load_prepared(name: str, data_dir: str, tell: Callable[[str], None]) -> Sour
     Raises:
         InputError: no such set, one that cannot be prepared here, or one of no fixed image shape.
     """
-    if NAME.fullmatch(name) is None:
-        raise InputError(f"dataset: '{shown(name)}' is no file, folder or known data set")
-    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(os.path.expanduser(chosen))
+    root = _root(name, data_dir)
     folder = _find(name, root) or prepare(name, root)
     with reading(shown(folder)):
         info = json.loads((folder / "dataset_info.json").read_text())
@@ -58,6 +55,24 @@ def load_prepared(name: str, data_dir: str, tell: Callable[[str], None]) -> Sour
         return _decode(folder)
 
     return cached("tfds", listed(folder), decode)
+
+
+def refuse_unobtainable(name: str, data_dir: str) -> None:
+    """Refuse a set that is not prepared, and cannot be as far as can be told in a second.
+
+    Raises:
+        InputError: as `load_prepared`.
+    """
+    root = _root(name, data_dir)
+    if _find(name, root) is None:
+        obtainable(name, root)
+
+
+def _root(name: str, data_dir: str) -> Path:
+    if NAME.fullmatch(name) is None:
+        raise InputError(f"dataset: '{shown(name)}' is no file, folder or known data set")
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(os.path.expanduser(chosen))
 
 
 def _find(name: str, root: Path) -> Path | None:

@@ -22,7 +22,7 @@ from gan_jax.data.idx import read_idx
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import InputError, lookup, suggestion
 
-__all__ = ["image_and_label", "instructions", "prepare", "reachable"]
+__all__ = ["image_and_label", "instructions", "obtainable", "prepare", "reachable"]
 
 WITHOUT_TENSORFLOW = ("mnist", "fashion_mnist", "kmnist")
 SPLITS = {"train": "train", "test": "t10k"}  # and how their files' names begin
@@ -36,19 +36,28 @@ def prepare(name: str, root: Path) -> Path:
     Raises:
         InputError: no such set, or it cannot be prepared here; the message says what to do.
     """
-    builder = _builder(name, root)
-    _check_images(name, builder.info)  # rather now than after the download
+    builder = obtainable(name, root)
     if name in WITHOUT_TENSORFLOW:
         _avoid_tensorflow(builder)
-    elif find_spec("tensorflow") is None:
+    _download_and_prepare(name, builder, root)
+    return Path(builder.data_dir)
+
+
+def obtainable(name: str, root: Path) -> Any:
+    """The builder of a set that can be prepared here, as far as can be told in a second.
+
+    Raises:
+        InputError: as `prepare`.
+    """
+    builder = _builder(name, root)
+    _check_images(name, builder.info)
+    if name not in WITHOUT_TENSORFLOW and find_spec("tensorflow") is None:
         raise InputError(
             f"dataset: {name!r} is not in {shown(root)}, and preparing it needs TensorFlow; "
             f"run: pip install tensorflow-cpu && {instructions(name, root)}"
         )
-    manual = _manual_folder(name, root)
-    _check_obtainable(name, builder, root, manual)
-    _download_and_prepare(name, builder, root, manual)
-    return Path(builder.data_dir)
+    _check_reachable(name, builder, root)
+    return builder
 
 
 def instructions(name: str, root: Path) -> str:
@@ -229,8 +238,9 @@ def _manual_folder(name: str, root: Path) -> Path:
     return own if os.path.isdir(own) else shared
 
 
-def _check_obtainable(name: str, builder: Any, root: Path, manual: Path) -> None:
+def _check_reachable(name: str, builder: Any, root: Path) -> None:
     """Refuse at once what would fail after minutes of retries."""
+    manual = _manual_folder(name, root)
     missing = {
         url: str(info.filename)
         for url, info in builder.url_infos.items()
@@ -247,7 +257,7 @@ def _check_obtainable(name: str, builder: Any, root: Path, manual: Path) -> None
             )
 
 
-def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> None:
+def _download_and_prepare(name: str, builder: Any, root: Path) -> None:
     import tensorflow_datasets as tfds
 
     # Its progress belongs on stderr: stdout is for results.
@@ -259,7 +269,7 @@ def _download_and_prepare(name: str, builder: Any, root: Path, manual: Path) -> 
         builder.download_and_prepare(
             download_dir=root / "downloads",
             download_config=tfds.download.DownloadConfig(
-                manual_dir=manual,
+                manual_dir=_manual_folder(name, root),
                 try_download_gcs=False,  # or it would ask Google's bucket for a prepared copy
             ),
         )
