@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gan_jax.gan import GAN
 from gan_jax.state import GANState, Metrics
-from gan_jax.types import Batch, Key, Labels, Samples
+from gan_jax.types import Batch, Key, Samples
 
 __all__ = ["advance", "one_by_one", "population", "scan_steps"]
 
@@ -106,8 +106,8 @@ def population(gan: GAN) -> GAN:
     def train_step(states: GANState, batch: Batch) -> tuple[GANState, Metrics]:
         return jax.vmap(gan.train_step, in_axes=(0, None))(states, batch)
 
-    def sample(states: GANState, key: Key, count: int, labels: Labels | None = None) -> Samples:
+    def sample(states: GANState, *asked: Any, **named: Any) -> Samples:
         """``[members, count, *sample_shape]``, every member from the same latents."""
-        return jax.vmap(lambda state: gan.sample(state, key, count, labels))(states)
+        return jax.vmap(lambda state: gan.sample(state, *asked, **named))(states)
 
     return GAN(init, train_step, sample, gan.game)

@@ -68,13 +68,16 @@ def test_member_of_a_population_is_a_gan_alone(key):
     step = jax.jit(many.train_step)
     for batch in BATCHES:
         states, metrics = step(states, batch)
-    samples = many.sample(states, key, 4)
+    samples, asked = many.sample(states, key, 4), {"chosen": jnp.eye(4, 1)}
     assert samples.shape == (3, 4, 2)
     for member in range(3):
         alone, alone_metrics = by_hand(gan, gan.init(keys[member]))
         assert_close(jax.tree.map(lambda x, m=member: x[m], states), alone)
         assert_close(jax.tree.map(lambda x, m=member: x[m], metrics), alone_metrics)
         np.testing.assert_allclose(samples[member], gan.sample(alone, key, 4), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        many.sample(states, key, 4, **asked)[2], gan.sample(alone, key, 4, **asked), rtol=1e-5
+    )
     assert not np.allclose(samples[0], samples[1])
 
 

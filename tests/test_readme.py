@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,24 @@ def test_the_first_python_block_is_the_promise():
         "images = gan.sample(state, jax.random.key(1), 64)",
     ):
         assert line in first.splitlines()
+
+
+def test_a_program_can_compile_as_the_commands_do(tmp_path):
+    (block,) = re.findall(r"before jax is imported:\n\n((?: {4}.*\n)+)", README)
+    program = textwrap.dedent(block) + (
+        "import os, sys\n"
+        "assert 'jax' not in sys.modules\n"
+        "print(os.environ['XLA_FLAGS'], os.environ['JAX_COMPILATION_CACHE_DIR'])"
+    )
+    unset = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "GAN_JAX_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert "xla_cpu" in done.stdout and f" {tmp_path}" in done.stdout, done.stderr
 
 
 def test_every_room_is_in_the_table():
