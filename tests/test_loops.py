@@ -75,9 +75,12 @@ def test_member_of_a_population_is_a_gan_alone(key):
         assert_close(jax.tree.map(lambda x, m=member: x[m], states), alone)
         assert_close(jax.tree.map(lambda x, m=member: x[m], metrics), alone_metrics)
         np.testing.assert_allclose(samples[member], gan.sample(alone, key, 4), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        many.sample(states, key, 4, **asked)[2], gan.sample(alone, key, 4, **asked), rtol=1e-5
-    )
+        np.testing.assert_allclose(
+            many.sample(states, key, 4, **asked)[member],
+            gan.sample(alone, key, 4, **asked),
+            rtol=1e-5,
+            atol=1e-6,
+        )
     assert not np.allclose(samples[0], samples[1])
 
 
