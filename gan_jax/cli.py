@@ -4,11 +4,9 @@ Whatever can be answered without jax is answered before it is imported: help, mi
 unknown recipes, values out of range.
 """
 
-import functools
 import gc
-import math
 import os
-import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +25,7 @@ from gan_jax.flags import (
     SampleFlags,
     TrainFlags,
     integers,
+    names_to_choose,
     take_weights,
     value_of,
 )
@@ -35,8 +34,6 @@ from gan_jax.signals import stopped_at_once
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from gan_jax.train import Outcome
 
 __all__ = ["main"]
 
@@ -59,9 +56,15 @@ def _train(arguments: Sequence[str]) -> int:
         "terms": _weights(base.terms, terms),
     }
     base = Config.from_dict(weights, base)
-    flags = tyro.cli(
-        TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
-    )
+    try:
+        flags = tyro.cli(
+            TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
+        )
+    except SystemExit as end:
+        if end.code == 0:  # it was asked for help
+            print("names (PLAYER: generator or discriminator)")
+            print(names_to_choose(shutil.get_terminal_size().columns))
+        raise
     config = flags.values
     config.validate()
     generator = config.generator
@@ -88,10 +91,11 @@ def _train(arguments: Sequence[str]) -> int:
     console = _console()
     environment.prepare()
 
+    from gan_jax.progress import tell_end
     from gan_jax.train import train
 
     run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
-    return _close(train(config, run_dir, epochs=flags.epochs, console=console), console)
+    return tell_end(train(config, run_dir, epochs=flags.epochs, console=console), console)
 
 
 def _weights(base: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
@@ -106,10 +110,11 @@ def _resume(arguments: Sequence[str]) -> int:
     console = _console()
     environment.prepare()
 
+    from gan_jax.progress import tell_end
     from gan_jax.train import resume
 
     changes = {"dataset": flags.dataset, "data_dir": flags.data_dir, "stop_when": flags.stop_when}
-    return _close(resume(run_dir, flags.steps, **changes, console=console), console)
+    return tell_end(resume(run_dir, flags.steps, **changes, console=console), console)
 
 
 def _sample(arguments: Sequence[str]) -> int:
@@ -295,48 +300,6 @@ def _console() -> "Console":
             _to_nowhere()
 
     return Unread()
-
-
-def _close(outcome: "Outcome", console: "Console") -> int:
-    """Say how it ended, where everything is and what to run next."""
-    from gan_jax import progress
-
-    run, place = outcome.run, shlex.quote(str(outcome.run.path))
-
-    say = functools.partial(progress.say, console)
-    if outcome.diverged:
-        say(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
-        kept = run.checkpoints.steps()
-        say(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
-        say("  try                a lower learning rate, or a penalty (see gan-jax train --help)")
-        return 1
-    if outcome.signal is not None:
-        say(f"stopped at step {outcome.step:,}; saved in {run.path}")
-        say(f"  go on              gan-jax resume {place}")
-        say(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
-        return 128 + outcome.signal
-    config = run.read_config()
-    if outcome.stopped:
-        say(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
-    else:
-        say(f"done: {outcome.step:,} steps, all in {run.path}")
-    if outcome.verdict is not None:
-        say(f"verdict: {outcome.verdict.verdict}")
-        for reason in outcome.verdict.reasons:
-            say(f"  {reason}")
-        say(f"  try                {outcome.verdict.advice}")
-    say(f"  samples            {run.final_path}")
-    say(f"  how it learned     {run.animation_path}")
-    say(f"  curves             {run.curves_path}")
-    say("next:")
-    say(f"  does it work?      gan-jax evaluate {place}")
-    say(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
-    if outcome.stopped and outcome.step < config.steps:
-        say(f"  train on           gan-jax resume {place} --stop-when ''")
-    elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
-        limit = math.inf if config.decay.shape == "constant" else config.decay.horizon
-        say(f"  train on           gan-jax resume {place} --steps {min(2 * outcome.step, limit)}")
-    return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,22 +148,44 @@ def evaluate(
 
 def show(report: Report, console: Console) -> None:
     """Print the verdict, its reasons, and every figure with its anchors beside it."""
-    columns = {"samples": report.metrics, **report.anchors}
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"{report.samples:,} samples", no_wrap=True)
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
-    for name, value in report.metrics.items():
-        if value is not None and name not in ("class_shares", "missing_classes"):
-            cells = [_cell(column.get(name)) for column in columns.values()]
-            table.add_row(name.replace("_", " "), *cells)
     if report.samples:
-        console.print(table)
+        _show_figures(report, console)
     say(console, f"features: {report.features}")
     console.print(f"verdict: [bold]{report.verdict}[/bold]", highlight=False)
     for reason in report.reasons:
         say(console, f"  {reason}")
     say(console, f"try: {report.advice}")
+
+
+def _show_figures(report: Report, console: Console) -> None:
+    """As many columns side by side as there is room for, the others below."""
+    left = {"samples": report.metrics, **report.anchors}
+    names = [
+        name
+        for name, value in report.metrics.items()
+        if value is not None and name not in ("class_shares", "missing_classes")
+    ]
+
+    def table_of(columns: Mapping[str, Mapping[str, Any]]) -> Table:
+        table = Table(box=None, pad_edge=False)
+        table.add_column(f"{report.samples:,} samples", no_wrap=True)
+        for name in columns:
+            table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+        for name in names:
+            cells = [_cell(column.get(name)) for column in columns.values()]
+            table.add_row(name.replace("_", " "), *cells)
+        return table
+
+    endless = console.options.update(width=10_000)
+    while left:
+        count = len(left)
+        while True:
+            table = table_of(dict(list(left.items())[:count]))
+            if count == 1 or console.measure(table, options=endless).maximum <= console.width:
+                break
+            count -= 1
+        console.print(table)
+        left = dict(list(left.items())[count:])
 
 
 def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, console: Console) -> None:

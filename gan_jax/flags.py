@@ -1,6 +1,7 @@
 """What each command may be told, and flags that have to be known before tyro parses the rest."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,10 @@ import tyro
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError
+from gan_jax.recipes import RECIPES
 
 __all__ = [
+    "NAMES",
     "BenchmarkFlags",
     "EvaluateFlags",
     "RecipesFlags",
@@ -18,9 +21,28 @@ __all__ = [
     "SampleFlags",
     "TrainFlags",
     "integers",
+    "names_to_choose",
     "take_weights",
     "value_of",
 ]
+
+
+# What --help offers; the tables themselves are where jax is, and a test compares.
+NAMES = {
+    "--recipe": tuple(RECIPES),
+    "--loss": (
+        "minimax, non_saturating, least_squares, hinge, wasserstein, relativistic, "
+        "relativistic_average, softmax, boundary_seeking"
+    ).split(", "),
+    "--penalties.NAME": "r1, r2, wgan_gp, wgan_gp_one_sided, dragan".split(", "),
+    "--terms.NAME": "classes, semi_supervised, information, smoothing, fake_smoothing".split(", "),
+    "--PLAYER.name": "mlp, residual_mlp, dcgan".split(", "),
+    "--PLAYER.activation": (
+        "relu, leaky_relu, silu, leaky_silu, gelu, elu, tanh, sigmoid, identity"
+    ).split(", "),
+    "--PLAYER.initializer": "uniform_fan_in, lecun_normal, he_normal".split(", "),
+    "--PLAYER-optimizer.name": "adam, optimistic_adam, optimistic_sgd, rmsprop, sgd".split(", "),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,6 +140,17 @@ class RecipesFlags:
 
     name: tyro.conf.Positional[str] = ""
     """Which one to print as TOML, with comments."""
+
+
+def names_to_choose(width: int) -> str:
+    """What `NAMES` holds, as text so many columns wide."""
+    indent = max(map(len, NAMES)) + 4
+    return "\n".join(
+        textwrap.fill(
+            f"  {flag:{indent - 2}}{', '.join(names)}", width, subsequent_indent=" " * indent
+        )
+        for flag, names in NAMES.items()
+    )
 
 
 def value_of(arguments: Sequence[str], name: str) -> str | None:

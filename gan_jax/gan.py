@@ -89,7 +89,7 @@ def build(
         InputError: a loss, penalty or term of another type, or without its weight. A shift that
             the samples do not allow is refused when the step is traced.
     """
-    _check_parts(loss, penalties, terms)
+    _check_parts(loss, penalties, terms, generator=generator, discriminator=discriminator)
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
@@ -178,7 +178,13 @@ def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
     return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
 
 
-def _check_parts(loss: Any, penalties: Any, terms: Any) -> None:
+def _check_parts(loss: Any, penalties: Any, terms: Any, **networks: Any) -> None:
+    for name, network in networks.items():
+        if not isinstance(network, Network):
+            raise InputError(
+                f"{name}: {type(network).__name__}; a Network is allowed, "
+                "such as from_linen makes of a module"
+            )
     if not isinstance(loss, AdversarialLoss):
         raise InputError(
             f"loss: {type(loss).__name__}; an AdversarialLoss is allowed, such as losses.hinge"

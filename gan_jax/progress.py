@@ -1,11 +1,12 @@
-"""What a command says while it runs: where, then a live line on a terminal, else plain ones."""
+"""What a command says: where it runs, then a live line on a terminal or plain ones, and its end."""
 
 import math
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax
 import jax
@@ -17,7 +18,10 @@ from rich.text import Text
 
 import gan_jax
 
-__all__ = ["Progress", "describe_device", "say", "stage"]
+if TYPE_CHECKING:
+    from gan_jax.session import Outcome
+
+__all__ = ["Progress", "describe_device", "say", "stage", "tell_end"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
@@ -31,15 +35,56 @@ def describe_device(precision: str) -> str:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         kind = f"cpu, {cores} cores"
     return (
-        f"gan_jax {gan_jax.__version__} on {kind}; matrix products in {precision}; "
-        f"jax {jax.__version__}, flax {flax.__version__}, "
-        f"optax {optax.__version__}"
+        f"gan_jax {gan_jax.__version__} on {kind}; {precision}; "
+        f"jax {jax.__version__}, flax {flax.__version__}, optax {optax.__version__}"
     )
 
 
 def say(console: Console, line: str) -> None:
     """One line, as it is."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def tell_end(outcome: "Outcome", console: Console) -> int:
+    """Say how a run ended, where everything is and what to run next; returns the exit status."""
+    run, place = outcome.run, shlex.quote(str(outcome.run.path))
+
+    def tell(line: str) -> None:
+        say(console, line)
+
+    if outcome.diverged:
+        tell(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
+        kept = run.checkpoints.steps()
+        tell(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
+        tell("  try                a lower learning rate, or a penalty (--penalties.r1 1)")
+        return 1
+    if outcome.signal is not None:
+        tell(f"stopped at step {outcome.step:,}; saved in {run.path}")
+        tell(f"  go on              gan-jax resume {place}")
+        tell(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
+        return 128 + outcome.signal
+    config = run.read_config()
+    if outcome.stopped:
+        tell(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
+    else:
+        tell(f"done: {outcome.step:,} steps, all in {run.path}")
+    if outcome.verdict is not None:
+        tell(f"verdict: {outcome.verdict.verdict}")
+        for reason in outcome.verdict.reasons:
+            tell(f"  {reason}")
+        tell(f"  try                {outcome.verdict.advice}")
+    tell(f"  samples            {run.final_path}")
+    tell(f"  how it learned     {run.animation_path}")
+    tell(f"  curves             {run.curves_path}")
+    tell("next:")
+    tell(f"  does it work?      gan-jax evaluate {place}")
+    tell(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
+    if outcome.stopped and outcome.step < config.steps:
+        tell(f"  train on           gan-jax resume {place} --stop-when ''")
+    elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
+        limit = math.inf if config.decay.shape == "constant" else config.decay.horizon
+        tell(f"  train on           gan-jax resume {place} --steps {min(2 * outcome.step, limit)}")
+    return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 
 @contextmanager

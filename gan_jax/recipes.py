@@ -65,8 +65,8 @@ _GAN = Config(
     generator=GeneratorConfig(
         latent_size=16,
         categories=10,
-        temperature=1.12,  # samples vary a little more, and lie less near to training rows
-        widths=(256, 128),
+        temperature=1.14,  # samples vary a little more, and lie less near to training rows
+        widths=(256, 256),
         activation="relu",
         normalization="layer",
     ),
@@ -75,13 +75,14 @@ _GAN = Config(
     discriminator_optimizer=_GAN_ADAM,
     # Rates that have reached zero by the last step made worse digits than rates still falling.
     decay=DecayConfig(shape="linear", horizon=150_000),
-    picture_interval=500,
+    picture_interval=250,
 )
 
 
 def _variant(name: str, **changes: Any) -> Config:
     """The default recipe with other values; tables as dictionaries of what changes in them."""
-    changes["generator"] = {"temperature": 1.0} | changes.get("generator", {})
+    generator = {"temperature": 1.0, "widths": (256, 128)}
+    changes["generator"] = generator | changes.get("generator", {})
     for field, value in changes.items():
         record = getattr(_GAN, field)
         if dataclasses.is_dataclass(record) and not isinstance(record, type):

@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     step: int
     signal: int | None  # the signal that ended it early
     diverged: bool  # the metrics of the last step are not finite
-    verdict: Verdict | None = None  # by the newest evaluation, or of what ended the run early
+    verdict: Verdict | None = None  # what ended it early, an alarm, or by the newest evaluation
     stopped: bool = False  # by a verdict it was asked to end at
 
 
@@ -154,7 +154,7 @@ class Session:
         self._picture(state, run.final_path)
         self._summarise(run)
         early = caught[0] if caught and step < stop and halt is None else None
-        verdict = watch.verdict if halt is None else halt
+        verdict = halt or watch.alarm or watch.verdict
         return Outcome(run, step, early, not finite, verdict, halt is not None)
 
     def _lower(self) -> jax.stages.Lowered:

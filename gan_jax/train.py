@@ -12,6 +12,7 @@ import jax
 from rich.console import Console
 
 from gan_jax.config import Config
+from gan_jax.data import Dataset, Mixture
 from gan_jax.errors import InputError
 from gan_jax.fitting import (
     compiler_facts,
@@ -62,6 +63,7 @@ def train(
     if epochs is not None:
         config = dataclasses.replace(config, steps=steps_of(epochs, config, dataset))
         config.validate()
+    _suggest_recipe(config, dataset, console)
     session = Session(config, dataset, console)
     run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
@@ -119,10 +121,21 @@ def resume(
         if facts and facts["data"] != data.fingerprint:
             raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
         config = fit_config(config, data)
+        if step:
+            say(console, f"going on from step {step:,}")
         session = Session(config, data, console)
         run.cut_back(step)
         run.write_config(config)
         return session.play(run, state)
+
+
+def _suggest_recipe(config: Config, dataset: Dataset, console: Console) -> None:
+    """Say so where the recipe was made for another kind of data."""
+    for_points = config.recipe in ("points", "unrolled")
+    if config.recipe == "gan" and isinstance(dataset.train, Mixture):
+        say(console, f"{dataset.name}: of points in the plane; --recipe points is made for them")
+    elif for_points and dataset.is_image:
+        say(console, f"--recipe {config.recipe}: made for points; --recipe gan is for images")
 
 
 def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | None, dict[str, Any]]:

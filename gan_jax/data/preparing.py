@@ -253,7 +253,7 @@ def _check_reachable(name: str, builder: Any, root: Path) -> None:
             raise InputError(
                 f"dataset: {name!r} is not in {shown(root)}, and {host} cannot be reached to "
                 f"download it; put {', '.join(missing.values())} into {shown(own)}, "
-                "or give another folder as data_dir"
+                "or give another folder as data_dir (--data-dir)"
             )
 
 

@@ -25,6 +25,7 @@ def draw_curves(
     """
     # No pyplot: a figure of its own touches neither the user's backend nor a global state.
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     # Places that are told take half the time of those that matplotlib looks for.
     figure = Figure(figsize=(10, 6.5), dpi=110)
@@ -53,11 +54,12 @@ def draw_curves(
     line(2, "fake_probability", "D(G(z))", "tab:red")
     axes[2].axhline(0.5, color="black", linestyle=":", linewidth=1)
     axes[2].set_ylim(-0.02, 1.02)
-    axes[2].set_title("what the discriminator knows (dotted: nothing)")
+    axes[2].set_title("how well the discriminator tells (dotted: not at all)")
 
     line(3, "discriminator_gradient_norm", "discriminator", "tab:blue")
     line(3, "generator_gradient_norm", "generator", "tab:orange")
-    axes[3].set_yscale("log")
+    if any(norm > 0 for shown in axes[3].get_lines() for norm in shown.get_ydata()):
+        axes[3].set_yscale("log")
     axes[3].set_title("gradient norms")
 
     for axis in axes:
@@ -66,6 +68,8 @@ def draw_curves(
             axis.legend(fontsize="small")
     for axis in axes[2:]:
         axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(5))  # of more, long numbers meet
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     figure.savefig(path)
 
 

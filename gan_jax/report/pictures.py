@@ -111,7 +111,7 @@ def animate(frames: Sequence[Path], path: Path) -> None:
             pictures.append(picture.convert("RGB"))
     if not pictures:
         return
-    durations = [120] * (len(pictures) - 1) + [2000]  # milliseconds
+    durations = [max(120, 3000 // len(pictures))] * (len(pictures) - 1) + [2000]  # milliseconds
     pictures[0].save(
         path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=70
     )
