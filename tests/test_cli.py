@@ -19,8 +19,15 @@ from test_data_sources import write_idx
 from test_data_tfds import IMAGE, LABEL, prepare
 
 from gan_jax.cli import main
+from gan_jax.flags import NAMES
+from gan_jax.losses import LOSSES
+from gan_jax.networks import DISCRIMINATORS, GENERATORS
+from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS
+from gan_jax.optimizers import OPTIMIZERS
+from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.runs import Run, load
+from gan_jax.terms import TERMS
 
 TINY = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
 
@@ -107,6 +114,38 @@ sys.exit(main({arguments!r}))
     if status:
         assert done.stdout == "" or "╭" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_the_names_there_are(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    tables = {
+        "recipe": RECIPES,
+        "loss": LOSSES,
+        "penalties.NAME": PENALTIES,
+        "terms.NAME": TERMS,
+        "PLAYER.name": GENERATORS,
+        "PLAYER.activation": ACTIVATIONS,
+        "PLAYER.initializer": INITIALIZERS,
+        "PLAYER-optimizer.name": OPTIMIZERS,
+    }
+    assert {name.removeprefix("--"): list(names) for name, names in NAMES.items()} == {
+        name: list(table) for name, table in tables.items()
+    }
+    assert set(DISCRIMINATORS) == set(GENERATORS)
+    listed = " ".join(text.rpartition("names (PLAYER")[2].split())
+    assert all(", ".join(table) in listed for table in tables.values())
+
+
+def test_recipes_for_other_data_are_told(tmp_path, capsys):
+    arguments = ["--steps", "1", *TINY, "--run-dir"]
+    assert main(["train", "--dataset", "ring", *arguments, str(tmp_path / "a")]) == 0
+    assert "--recipe points is made for them" in capsys.readouterr().out
+    assert main(["train", "--recipe", "points", *arguments, str(tmp_path / "b")]) == 0
+    assert "made for points; --recipe gan is for images" in capsys.readouterr().out
 
 
 def test_printed_config_is_a_config(tmp_path, capsys):

@@ -110,6 +110,7 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
         ({"penalties": {"r1": PENALTIES["r1"]}}, "penalties: 'r1' is a Penalty; a tuple of a Pen"),
         ({"penalties": {"r1": 1.0}}, "penalties: 'r1' is a float; a tuple of a Penalty and its"),
         ({"terms": {"mine": (lambda: 0, 1.0)}}, "terms: 'mine' is a tuple; a tuple of a Term and"),
+        ({"discriminator": len}, "discriminator: builtin_function_or_method; a Network is allowed"),
     ],
 )
 def test_parts_of_another_type_are_named(changes, message, key):

@@ -105,10 +105,12 @@ def records(**values):
     [
         {"discriminator_loss": 1.0, "generator_loss": 2.0, "real_probability": 0.5},
         {"discriminator_loss": None, "generator_loss": math.nan},
+        {"discriminator_gradient_norm": 0.0, "generator_gradient_norm": math.nan},
         {},
     ],
-    ids=["numbers", "nothing finite", "nothing"],
+    ids=["numbers", "nothing finite", "no slopes", "nothing"],
 )
+@pytest.mark.filterwarnings("error")
 def test_curves_are_drawn(tmp_path, values):
     draw_curves(records(**values), tmp_path / "c.png", title="a on b", equilibrium=(1.4, 0.7))
     with Image.open(tmp_path / "c.png") as picture:

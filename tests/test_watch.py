@@ -19,9 +19,10 @@ from gan_jax.cli import main
 from gan_jax.data import load as load_data
 from gan_jax.errors import InputError
 from gan_jax.evaluate import evaluate
+from gan_jax.evaluation.verdict import Verdict
 from gan_jax.fitting import game_facts
 from gan_jax.gan import from_config
-from gan_jax.progress import Progress
+from gan_jax.progress import Progress, tell_end
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, train
@@ -194,6 +195,17 @@ def test_the_newest_records_say_nothing_of_the_best(watched, tmp_path):
     Run.open(path).append_metrics({"step": 70, "finite": False})
     assert evaluate(path, console=quiet()).verdict == "diverged"
     assert evaluate(path, best=True, console=quiet()).samples == 2_000
+
+
+def test_an_alarm_at_the_end_is_told(tmp_path, monkeypatch):
+    """Nobody sees the live line afterwards."""
+    alarm = Verdict("discriminator-won", ("why",), "what to do")
+    monkeypatch.setattr("gan_jax.watch.won", lambda *found: alarm)
+    config, console = dataclasses.replace(CONFIG, steps=10, evaluation_interval=0), quiet()
+    outcome = train(config, tmp_path / "run", console=console)
+    assert outcome.verdict == alarm and not outcome.stopped
+    assert tell_end(outcome, console) == 0
+    assert "verdict: discriminator-won\n  why\n" in console.file.getvalue()  # pyright: ignore
 
 
 def test_alarms_need_no_samples(tmp_path):
