@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data.dataset import Mixture, Part
+from gan_jax.environment import plain_loops
 from gan_jax.errors import InputError
 from gan_jax.types import Batch, Key, Samples
 
@@ -109,8 +110,12 @@ def epoch_orders(key: Key, first: int, count: int, rows: int) -> np.ndarray:
     return orders.astype(np.int32)
 
 
-# Fully optimised, unlike what runs once: of small data it runs every hundred steps or so.
-@functools.partial(jax.jit, static_argnames=("count", "rows"))
+# Else fully optimised, unlike what runs once: of small data it runs every hundred steps or so.
+@functools.partial(
+    jax.jit,
+    static_argnames=("count", "rows"),
+    compiler_options=plain_loops(jax.__version_info__),
+)
 def _sort_keys(key: Key, first: int, count: int, rows: int) -> jax.Array:
     """What `jax.random.permutation` sorts by, ``[rounds, count, rows]`` uint32.
 
