@@ -91,8 +91,7 @@ def _train(arguments: Sequence[str]) -> int:
     console = _console()
     environment.prepare()
 
-    from gan_jax.progress import tell_end
-    from gan_jax.train import train
+    from gan_jax.train import tell_end, train
 
     run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
     return tell_end(train(config, run_dir, epochs=flags.epochs, console=console), console)
@@ -110,8 +109,7 @@ def _resume(arguments: Sequence[str]) -> int:
     console = _console()
     environment.prepare()
 
-    from gan_jax.progress import tell_end
-    from gan_jax.train import resume
+    from gan_jax.train import resume, tell_end
 
     changes = {"dataset": flags.dataset, "data_dir": flags.data_dir, "stop_when": flags.stop_when}
     return tell_end(resume(run_dir, flags.steps, **changes, console=console), console)

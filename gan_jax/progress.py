@@ -1,12 +1,11 @@
-"""What a command says: where it runs, then a live line on a terminal or plain ones, and its end."""
+"""What a command says while it runs: where, then a live line on a terminal, else plain ones."""
 
 import math
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax
 import jax
@@ -18,10 +17,7 @@ from rich.text import Text
 
 import gan_jax
 
-if TYPE_CHECKING:
-    from gan_jax.session import Outcome
-
-__all__ = ["Progress", "describe_device", "say", "stage", "tell_end"]
+__all__ = ["Progress", "describe_device", "say", "stage"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
@@ -43,48 +39,6 @@ def describe_device(precision: str) -> str:
 def say(console: Console, line: str) -> None:
     """One line, as it is."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def tell_end(outcome: "Outcome", console: Console) -> int:
-    """Say how a run ended, where everything is and what to run next; returns the exit status."""
-    run, place = outcome.run, shlex.quote(str(outcome.run.path))
-
-    def tell(line: str) -> None:
-        say(console, line)
-
-    if outcome.diverged:
-        tell(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
-        kept = run.checkpoints.steps()
-        tell(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
-        tell("  try                a lower learning rate, or a penalty (--penalties.r1 1)")
-        return 1
-    if outcome.signal is not None:
-        tell(f"stopped at step {outcome.step:,}; saved in {run.path}")
-        tell(f"  go on              gan-jax resume {place}")
-        tell(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
-        return 128 + outcome.signal
-    config = run.read_config()
-    if outcome.stopped:
-        tell(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
-    else:
-        tell(f"done: {outcome.step:,} steps, all in {run.path}")
-    if outcome.verdict is not None:
-        tell(f"verdict: {outcome.verdict.verdict}")
-        for reason in outcome.verdict.reasons:
-            tell(f"  {reason}")
-        tell(f"  try                {outcome.verdict.advice}")
-    tell(f"  samples            {run.final_path}")
-    tell(f"  how it learned     {run.animation_path}")
-    tell(f"  curves             {run.curves_path}")
-    tell("next:")
-    tell(f"  does it work?      gan-jax evaluate {place}")
-    tell(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
-    if outcome.stopped and outcome.step < config.steps:
-        tell(f"  train on           gan-jax resume {place} --stop-when ''")
-    elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
-        limit = math.inf if config.decay.shape == "constant" else config.decay.horizon
-        tell(f"  train on           gan-jax resume {place} --steps {min(2 * outcome.step, limit)}")
-    return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 
 @contextmanager

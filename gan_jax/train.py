@@ -4,6 +4,8 @@
 """
 
 import dataclasses
+import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from gan_jax.session import Outcome, Session
 from gan_jax.state import GANState
 from gan_jax.watch import read_wishes
 
-__all__ = ["Outcome", "resume", "train"]
+__all__ = ["Outcome", "resume", "tell_end", "train"]
 
 
 def train(
@@ -127,6 +129,48 @@ def resume(
         run.cut_back(step)
         run.write_config(config)
         return session.play(run, state)
+
+
+def tell_end(outcome: Outcome, console: Console) -> int:
+    """Say how a run ended, where everything is and what to run next; returns the exit status."""
+    run, place = outcome.run, shlex.quote(str(outcome.run.path))
+
+    def tell(line: str) -> None:
+        say(console, line)
+
+    if outcome.diverged:
+        tell(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
+        kept = run.checkpoints.steps()
+        tell(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
+        tell("  try                a lower learning rate, or a penalty (--penalties.r1 1)")
+        return 1
+    if outcome.signal is not None:
+        tell(f"stopped at step {outcome.step:,}; saved in {run.path}")
+        tell(f"  go on              gan-jax resume {place}")
+        tell(f"  look at it         gan-jax sample {place} --count 100 --output samples.png")
+        return 128 + outcome.signal
+    config = run.read_config()
+    if outcome.stopped:
+        tell(f"stopped at step {outcome.step:,}, as asked, all in {run.path}")
+    else:
+        tell(f"done: {outcome.step:,} steps, all in {run.path}")
+    if outcome.verdict is not None:
+        tell(f"verdict: {outcome.verdict.verdict}")
+        for reason in outcome.verdict.reasons:
+            tell(f"  {reason}")
+        tell(f"  try                {outcome.verdict.advice}")
+    tell(f"  samples            {run.final_path}")
+    tell(f"  how it learned     {run.animation_path}")
+    tell(f"  curves             {run.curves_path}")
+    tell("next:")
+    tell(f"  does it work?      gan-jax evaluate {place}")
+    tell(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
+    if outcome.stopped and outcome.step < config.steps:
+        tell(f"  train on           gan-jax resume {place} --stop-when ''")
+    elif config.decay.shape == "constant" or outcome.step < config.decay.horizon:
+        limit = math.inf if config.decay.shape == "constant" else config.decay.horizon
+        tell(f"  train on           gan-jax resume {place} --steps {min(2 * outcome.step, limit)}")
+    return int(outcome.stopped and bool(outcome.verdict and outcome.verdict.failed))
 
 
 def _suggest_recipe(config: Config, dataset: Dataset, console: Console) -> None:

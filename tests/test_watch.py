@@ -22,10 +22,10 @@ from gan_jax.evaluate import evaluate
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.fitting import game_facts
 from gan_jax.gan import from_config
-from gan_jax.progress import Progress, tell_end
+from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
-from gan_jax.train import resume, train
+from gan_jax.train import resume, tell_end, train
 from gan_jax.watch import BETTER, Watch, read_wishes
 
 CONFIG = tiny_config(
