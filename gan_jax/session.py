@@ -73,7 +73,7 @@ class Session:
             name=dataset.name,
             note=dataset.note,
         )
-        self.init = jax.jit(self.gan.init, compiler_options=_RUN_ONCE)
+        self.begin = jax.jit(self._begin, compiler_options=_RUN_ONCE)
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)
 
@@ -84,7 +84,7 @@ class Session:
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
-            state = self._begin() if saved is None else saved
+            state = self.begin() if saved is None else saved
             jax.block_until_ready(state)  # what went wrong shows here, or waits for ever
             self.stream.picks(int(state.step))  # compiles the order of rows
             program = compiling.result()
@@ -134,7 +134,7 @@ class Session:
                 run.append_timing({"step": step, **progress.timing()})
             if not run.sample_path(0).exists():  # not before the first step: it is waited for
                 began = time.perf_counter()
-                self._picture(self._begin(), run.sample_path(0))
+                self._picture(self.begin(), run.sample_path(0))
                 progress.skip(time.perf_counter() - began)
             if step % self.config.picture_interval == 0:
                 self._picture(state, run.sample_path(step))
@@ -164,7 +164,7 @@ class Session:
             donate_argnums=0,
             compiler_options=many_steps(jax.default_backend()),
         )
-        state = jax.eval_shape(self.gan.init, jax.random.key(0))
+        state = jax.eval_shape(self._begin)
         return program.lower(state, self.stream.source, self.stream.shape, np.int32(1))
 
     def _steps_to_event(self, step: int) -> int:
@@ -188,7 +188,7 @@ class Session:
 
     def _begin(self) -> GANState:
         """The state of step 0."""
-        return self.init(jax.random.key(self.config.seed))
+        return self.gan.init(jax.random.key(self.config.seed))
 
     def _draw(self, state: GANState) -> Samples:
         """Samples from latents and labels that are the same at every step of the run."""

@@ -56,15 +56,14 @@ def make_stream(
     Raises:
         InputError: fewer rows than a step takes.
     """
-    key = jax.random.key(seed)
     if isinstance(data, Mixture):
-        return _mixture_stream(data, batch_rows, _data_key(key), length)
+        return _mixture_stream(data, batch_rows, _data_key(jax.random.key(seed)), length)
     if len(data.samples) < batch_rows:
         raise InputError(
             f"batch_size: a step takes {batch_rows} rows; {name} has {len(data.samples)}"
             + (f" ({note})" if note else "")
         )
-    return _row_stream(data, batch_rows, key, length)
+    return _row_stream(data, batch_rows, seed, length)
 
 
 def _data_key(key: Key) -> Key:
@@ -72,7 +71,7 @@ def _data_key(key: Key) -> Key:
     return jax.random.fold_in(key, _DATA_FOLD)
 
 
-def _row_stream(part: Part, batch_rows: int, key: Key, length: int) -> Stream:
+def _row_stream(part: Part, batch_rows: int, seed: int, length: int) -> Stream:
     rows = len(part.samples)
     # The most epochs that `length` batches can touch, wherever in an epoch they start.
     span = (length * batch_rows + rows - 2) // rows + 1
@@ -84,6 +83,7 @@ def _row_stream(part: Part, batch_rows: int, key: Key, length: int) -> Stream:
             del orders[epoch]
         missing = [epoch for epoch in range(first, first + span) if epoch not in orders]
         if missing:
+            key = jax.random.key(seed)  # here: its program is compiled while larger ones are
             ahead = epoch_orders(key, missing[0], span, rows)  # always as many: compiled once
             orders.update(enumerate(ahead, missing[0]))
         rows_ahead = np.concatenate([orders[epoch] for epoch in range(first, first + span)])
