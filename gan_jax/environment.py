@@ -13,8 +13,8 @@ _OPTIONS = (
     # While loops on fewer bytes than this become one function each, not a dozen: the rounds of a
     # random draw. Not larger loops, where it would take a matrix product from its fast kernels.
     "xla_cpu_small_while_loop_byte_threshold=1000000",
-    "xla_cpu_disable_loop_unrolling",  # these two cost no speed and save compile time
-    "xla_cpu_disable_tiled_emitter",
+    "xla_cpu_disable_loop_unrolling",  # costs no speed and saves compile time
+    "xla_cpu_disable_tiled_emitter",  # a tenth of the time to compile; costs dcgan 3 %, others none
 )
 _GPU_LOOP = {
     "xla_gpu_enable_command_buffer": (  # all on one device; WHILE is no default
