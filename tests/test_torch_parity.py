@@ -27,12 +27,13 @@ def named(params, player: str) -> dict[str, np.ndarray]:
 
 
 def but_for_sizes(config: Config) -> Config:
-    """What `make_torch_values.py` shrinks, made alike, and what is of samples alone."""
+    """What `make_torch_values.py` shrinks, made alike, and what is of samples or pictures alone."""
     generator, discriminator = config.generator, config.discriminator
     return dataclasses.replace(
         config,
         sample_shape=(1, 1, 1),
         batch_size=1,
+        picture_interval=1,
         generator=dataclasses.replace(
             generator,
             latent_size=1,
