@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,33 +158,31 @@ def show(report: Report, console: Console) -> None:
 
 def _show_figures(report: Report, console: Console) -> None:
     """As many columns side by side as there is room for, the others below."""
-    left = {"samples": report.metrics, **report.anchors}
+    left = list({"samples": report.metrics, **report.anchors}.items())
     names = [
         name
         for name, value in report.metrics.items()
         if value is not None and name not in ("class_shares", "missing_classes")
     ]
 
-    def table_of(columns: Mapping[str, Mapping[str, Any]]) -> Table:
+    def table_of(columns: list[tuple[str, dict[str, Any]]]) -> Table:
         table = Table(box=None, pad_edge=False)
         table.add_column(f"{report.samples:,} samples", no_wrap=True)
-        for name in columns:
-            table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+        for kind, _ in columns:
+            table.add_column(kind.replace("_", " "), justify="right", no_wrap=True)
         for name in names:
-            cells = [_cell(column.get(name)) for column in columns.values()]
+            cells = [_cell(values.get(name)) for _, values in columns]
             table.add_row(name.replace("_", " "), *cells)
         return table
 
-    endless = console.options.update(width=10_000)
+    def fits(table: Table) -> bool:
+        endless = console.options.update(width=10_000)  # or it would say what it could shrink to
+        return console.measure(table, options=endless).maximum <= console.width
+
     while left:
-        count = len(left)
-        while True:
-            table = table_of(dict(list(left.items())[:count]))
-            if count == 1 or console.measure(table, options=endless).maximum <= console.width:
-                break
-            count -= 1
-        console.print(table)
-        left = dict(list(left.items())[count:])
+        count = next((n for n in range(len(left), 1, -1) if fits(table_of(left[:n]))), 1)
+        console.print(table_of(left[:count]))
+        left = left[count:]
 
 
 def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, console: Console) -> None:

@@ -82,13 +82,11 @@ def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
     """Refuse too few rows on either side, and say where figures are noisy."""
     kind = "validation" if dataset.test is dataset.validation else "test"
     rows = len(dataset.test.samples)
-    way_out = f" (of data without a {kind} part a tenth is set aside)" if dataset.note else ""
-    for name, found, hint in (
-        (f"{kind} rows of {dataset.name}", rows, way_out),
-        ("samples", count, ""),
-    ):
-        if found < _LEAST:
-            raise InputError(f"{name}: {found} are too few; at least {_LEAST} are needed{hint}")
+    found = f"{kind} rows of {dataset.name}"
+    note = f" ({dataset.note})" if dataset.note else ""
+    for name, number, why in ((found, rows, note), ("samples", count, "")):
+        if number < _LEAST:
+            raise InputError(f"{name}: {number} are too few; at least {_LEAST} are needed{why}")
     if rows < FAST:
         note = f"only {rows:,} {kind} rows in {dataset.name}: figures are noisy"
     elif count < FAST:

@@ -24,6 +24,7 @@ class Recipe(NamedTuple):
     summary: str
     source: str  # paper and year
     config: Config
+    for_points: bool = False  # rather than images
 
 
 # The tutorial this project began from, number by number. PyTorch's Adam has these betas and this
@@ -287,7 +288,8 @@ _ENTRIES = (
 )
 
 RECIPES: Mapping[str, Recipe] = {
-    config.recipe: Recipe(summary, source, config) for config, summary, source in _ENTRIES
+    config.recipe: Recipe(summary, source, config, config.recipe in ("points", "unrolled"))
+    for config, summary, source in _ENTRIES
 }
 
 

@@ -26,6 +26,7 @@ from gan_jax.fitting import (
 from gan_jax.gan import check_names, from_config
 from gan_jax.precision import product
 from gan_jax.progress import describe_device, say
+from gan_jax.recipes import RECIPES
 from gan_jax.runs import Run, new_run_dir
 from gan_jax.session import Outcome, Session
 from gan_jax.state import GANState
@@ -175,10 +176,10 @@ def tell_end(outcome: Outcome, console: Console) -> int:
 
 def _suggest_recipe(config: Config, dataset: Dataset, console: Console) -> None:
     """Say so where the recipe was made for another kind of data."""
-    for_points = config.recipe in ("points", "unrolled")
-    if config.recipe == "gan" and isinstance(dataset.train, Mixture):
+    known = RECIPES.get(config.recipe)
+    if known and isinstance(dataset.train, Mixture) and not known.for_points:
         say(console, f"{dataset.name}: of points in the plane; --recipe points is made for them")
-    elif for_points and dataset.is_image:
+    elif known and dataset.is_image and known.for_points:
         say(console, f"--recipe {config.recipe}: made for points; --recipe gan is for images")
 
 

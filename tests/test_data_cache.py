@@ -23,6 +23,7 @@ SOURCES = {
     "no test": Source(Part(IMAGES, LABELS), None, 11),
     "no labels": Source(Part(IMAGES), Part(IMAGES[:2]), 0),
     "test without labels": Source(Part(IMAGES, LABELS), Part(IMAGES[:2]), 11),
+    "by columns": Source(Part(np.asfortranarray(IMAGES)), None, 0),
     "vectors": Source(Part(IMAGES[:, 0, :, 0] / np.float32(3)), None, 0),
 }
 

@@ -313,10 +313,12 @@ def test_points_of_another_width_are_refused_first(tmp_path):
         (["--samples", "x.npz"], "give a run's folder, or --samples"),
         (["--samples", "x.npz", "--against", "nowhere"], "x.npz: cannot be read"),  # it comes first
         (["nowhere"], "nowhere: holds no run"),
+        (["--samples", "x.png", "--against", "ring"], "x.png: cannot be read as an .npz (File is"),
     ],
 )
 def test_mistakes_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.png").write_bytes(b"no archive")
     assert main(["evaluate", *arguments]) == 2
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed

@@ -1,5 +1,6 @@
 """What all figures of samples share: where copies are sought, what is cached, what is refused."""
 
+import dataclasses
 import io
 import math
 
@@ -61,7 +62,7 @@ def points(count: int, seed: int = 0, d: int = 2) -> Part:
 @pytest.mark.parametrize(
     ("test", "count", "message"),
     [
-        (90, 4_000, "test rows of mine: 90 are too few; at least 100"),
+        (90, 4_000, r"test rows of mine: 90 are too few; at least 100 are needed \(of 900\)"),
         (120, 90, "samples: 90 are too few; at least 100"),
         (120, 120, "only 120 test rows in mine: figures are noisy"),
         (2_000, 500, "only 500 samples: figures are noisy"),
@@ -70,7 +71,8 @@ def points(count: int, seed: int = 0, d: int = 2) -> Part:
 def test_which_rows_are_few(test, count, message, monkeypatch):
     monkeypatch.setattr(judges, "_judge", lambda *_: (None, ""))
     monkeypatch.setattr(judges, "_anchors", lambda *_, **options: {})
-    console, data = quiet(), dataset(points(9), points(test))
+    console = quiet()
+    data = dataclasses.replace(dataset(points(9), points(test)), note="of 900")
     if "too few" in message:
         with pytest.raises(InputError, match=message):
             judges.Evaluator(data, count, console)

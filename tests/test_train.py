@@ -92,7 +92,9 @@ def test_same_seed_same_run(whole, tmp_path):
 def test_stopped_and_resumed_is_never_stopped(whole, tmp_path):
     first = train(dataclasses.replace(CONFIG, steps=1), tmp_path / "run", console=quiet())
     assert first.step == 1
-    assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
+    console = quiet()
+    assert_same_run(resume(tmp_path / "run", STEPS, console=console).run, whole)
+    assert "going on from step 1\n" in said(console)
 
 
 def test_ten_stops_in_a_row(whole, tmp_path):

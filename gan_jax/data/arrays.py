@@ -83,9 +83,7 @@ def read_npz(
     """
     where = shown(path)
     check_file(path)
-    if path.suffix.lower() != ".npz":
-        raise InputError(f"{where}: not a file named .npz")
-    with reading(where), zipfile.ZipFile(path) as archive:
+    with reading(where, "cannot be read as an .npz"), zipfile.ZipFile(path) as archive:
         keys = sorted(name.removesuffix(".npy") for name in archive.namelist())
         chosen = [next((n for n in names if n in keys), None) for names in (samples, labels)]
         if chosen[0] is None:
