@@ -67,6 +67,7 @@ def test_animation_has_every_frame(tmp_path):
         assert picture.n_frames == 3  # type: ignore
         picture.seek(2)
         assert picture.convert("L").getpixel((4, 4)) == pytest.approx(250, abs=4)
+        assert picture.info["timestamp"] == 2000  # milliseconds: few frames are not over at once
 
 
 def test_a_long_animation_is_thinned_from_first_to_last(tmp_path):
