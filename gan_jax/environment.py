@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["cache_dir", "many_steps", "plain_loops", "prepare", "run_once", "with_options"]
+__all__ = ["cache_dir", "many_steps", "prepare", "run_once", "with_options"]
 
 _FLAG = "--xla_backend_extra_options"
 _OPTIONS = (
@@ -55,14 +55,12 @@ def prepare() -> None:
 
 def run_once(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
     """``jax.jit(compiler_options=...)`` for programs that run seldom and are waited for."""
-    return {"xla_backend_optimization_level": 0, **plain_loops(jax_version)}
-
-
-def plain_loops(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
-    """``jax.jit(compiler_options=...)`` for programs waited for that have few loops to fuse."""
-    # The newer emitters of fused loops make a step a third faster, and take longer to compile than
-    # all else. Later compilers know no such option, and refuse.
-    return {"xla_cpu_use_fusion_emitters": False} if jax_version[:2] == (0, 10) else {}
+    options: dict[str, bool | int] = {"xla_backend_optimization_level": 0}
+    if jax_version[:2] == (0, 10):
+        # The newer emitters of fused loops make a step a third faster, and take longer to compile
+        # than all else. Later compilers know no such option, and refuse.
+        options["xla_cpu_use_fusion_emitters"] = False
+    return options
 
 
 def many_steps(backend: str) -> dict[str, str]:

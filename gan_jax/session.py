@@ -86,7 +86,6 @@ class Session:
             executor.shutdown(wait=False)  # once that is done
             state = self.begin() if saved is None else saved
             jax.block_until_ready(state)  # what went wrong shows here, or waits for ever
-            self.stream.picks(int(state.step))  # compiles the order of rows
             program = compiling.result()
             # Until here there is nothing that a signal has to wait for.
             with caught_signals() as caught:
@@ -164,7 +163,7 @@ class Session:
             donate_argnums=0,
             compiler_options=many_steps(jax.default_backend()),
         )
-        state = jax.eval_shape(self._begin)
+        state = self.begin.eval_shape()
         return program.lower(state, self.stream.source, self.stream.shape, np.int32(1))
 
     def _steps_to_event(self, step: int) -> int:

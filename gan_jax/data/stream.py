@@ -1,13 +1,12 @@
 """The order of rows: batches as a pure function of (data seed, step).
 
-Stored rows form one endless stream of epochs, each a fresh permutation under
-``fold_in(data_key, epoch)``, where data_key is ``fold_in(key(data seed), 0x64617461)``; with b rows
-a step, step t takes positions t*b to t*b + b - 1 of it.
-No row is lost, a batch may straddle epochs, and nothing about an iterator needs saving.
+Stored rows form one endless stream of epochs, each the permutation of `epoch_order`; with b rows a
+step, step t takes positions t*b to t*b + b - 1 of it. No row is lost, a batch may straddle epochs,
+and nothing about an iterator needs saving. A mixture's rows of step t are drawn under
+``fold_in(fold_in(key(data seed), 0x64617461), t)``.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data.dataset import Mixture, Part
-from gan_jax.environment import plain_loops
 from gan_jax.errors import InputError
 from gan_jax.types import Batch, Key, Samples
 
-__all__ = ["Stream", "epoch_orders", "make_stream", "to_float"]
+__all__ = ["Stream", "epoch_order", "make_stream", "to_float"]
 
 _DATA_FOLD = 0x64617461  # "data"
 
@@ -57,7 +55,7 @@ def make_stream(
         InputError: fewer rows than a step takes.
     """
     if isinstance(data, Mixture):
-        return _mixture_stream(data, batch_rows, _data_key(jax.random.key(seed)), length)
+        return _mixture_stream(data, batch_rows, seed, length)
     if len(data.samples) < batch_rows:
         raise InputError(
             f"batch_size: a step takes {batch_rows} rows; {name} has {len(data.samples)}"
@@ -66,27 +64,15 @@ def make_stream(
     return _row_stream(data, batch_rows, seed, length)
 
 
-def _data_key(key: Key) -> Key:
-    """A key of its own: the GAN's first ones are made of the very same seed, by default."""
-    return jax.random.fold_in(key, _DATA_FOLD)
-
-
 def _row_stream(part: Part, batch_rows: int, seed: int, length: int) -> Stream:
     rows = len(part.samples)
     # The most epochs that `length` batches can touch, wherever in an epoch they start.
     span = (length * batch_rows + rows - 2) // rows + 1
-    orders: dict[int, np.ndarray] = {}  # by epoch, each computed once and kept while in use
+    order_of = functools.lru_cache(span)(lambda epoch: epoch_order(seed, epoch, rows))
 
     def picks(step: int) -> jax.Array:
         first, offset = divmod(step * batch_rows, rows)
-        for epoch in [epoch for epoch in orders if epoch < first]:
-            del orders[epoch]
-        missing = [epoch for epoch in range(first, first + span) if epoch not in orders]
-        if missing:
-            key = jax.random.key(seed)  # here: its program is compiled while larger ones are
-            ahead = epoch_orders(key, missing[0], span, rows)  # always as many: compiled once
-            orders.update(enumerate(ahead, missing[0]))
-        rows_ahead = np.concatenate([orders[epoch] for epoch in range(first, first + span)])
+        rows_ahead = np.concatenate([order_of(epoch) for epoch in range(first, first + span)])
         return jnp.asarray(
             rows_ahead[offset : offset + length * batch_rows].reshape(length, batch_rows)
         )
@@ -95,44 +81,13 @@ def _row_stream(part: Part, batch_rows: int, seed: int, length: int) -> Stream:
     return Stream(jax.device_put(part), picks, shape, _take_rows)
 
 
-def epoch_orders(key: Key, first: int, count: int, rows: int) -> np.ndarray:
-    """The orders of rows in so many epochs, ``[count, rows]`` int32; the key is the data seed's.
+def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """The order of rows in an epoch, ``[rows]`` int32.
 
-    Those of `jax.random.permutation` under each epoch's key, but by NumPy's sort: XLA's takes
-    longer on a CPU than small networks need for an epoch of few rows.
+    By NumPy's generator whose stream never changes, on the host: `jax.random.permutation` would be
+    one more program to compile before the first step, and its sort is slow on a CPU.
     """
-    orders = places = np.broadcast_to(np.arange(rows, dtype=np.uint64), (count, rows))
-    for keys in np.asarray(_sort_keys(key, first, count, rows)):
-        # Of equal keys the first goes first: a place in the low half makes every number unique.
-        numbers = np.sort(keys.astype(np.uint64) << np.uint64(32) | places)
-        sources = (numbers & np.uint64(2**32 - 1)).astype(np.intp)
-        orders = np.take_along_axis(orders, sources, axis=1)
-    return orders.astype(np.int32)
-
-
-# Else fully optimised, unlike what runs once: of small data it runs every hundred steps or so.
-@functools.partial(
-    jax.jit,
-    static_argnames=("count", "rows"),
-    compiler_options=plain_loops(jax.__version_info__),
-)
-def _sort_keys(key: Key, first: int, count: int, rows: int) -> jax.Array:
-    """What `jax.random.permutation` sorts by, ``[rounds, count, rows]`` uint32.
-
-    In each round two rows may get the same key: three times as many bits as would tell them apart
-    make it unlikely that they do in all.
-    """
-    rounds = math.ceil(3 * math.log(rows) / math.log(2**32 - 1))
-
-    def of_epoch(epoch: jax.Array) -> jax.Array:
-        key_of_epoch, keys = jax.random.fold_in(_data_key(key), epoch), []
-        for _ in range(rounds):
-            key_of_epoch, subkey = jax.random.split(key_of_epoch)
-            keys.append(jax.random.bits(subkey, (rows,), jnp.uint32))
-        return jnp.array(keys, jnp.uint32).reshape(rounds, rows)
-
-    # One epoch after the other: kinds of keys other than the default draw otherwise in a vmap.
-    return jax.lax.map(of_epoch, first + jnp.arange(count)).swapaxes(0, 1)
+    return np.random.RandomState([seed, epoch]).permutation(rows).astype(np.int32)
 
 
 def _take_rows(source: Part, pick: jax.Array) -> Batch:
@@ -147,8 +102,9 @@ def to_float(samples: jax.Array) -> Samples:
     return samples.astype(jnp.float32) * (2.0 / 255.0) - 1.0
 
 
-def _mixture_stream(mixture: Mixture, batch_rows: int, data_key: Key, length: int) -> Stream:
-    """Step t draws under ``fold_in(data_key, t)``."""
+def _mixture_stream(mixture: Mixture, batch_rows: int, seed: int, length: int) -> Stream:
+    # Of its own: the GAN's first keys are made of the very same seed, by default.
+    data_key = jax.random.fold_in(jax.random.key(seed), _DATA_FOLD)
 
     def picks(step: int) -> jax.Array:
         return step + jnp.arange(length, dtype=jnp.int32)
