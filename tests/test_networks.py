@@ -15,7 +15,6 @@ from gan_jax.networks import (
     ACTIVATIONS,
     DISCRIMINATORS,
     GENERATORS,
-    INITIALIZERS,
     LOUD,
     Network,
     from_linen,
@@ -104,11 +103,35 @@ def test_uniform_fan_in(key):
         assert np.var(leaf) == pytest.approx(bound**2 / 3, rel=tolerance)
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializers_keep_scale(name, key):
-    kernel_init, bias_init = INITIALIZERS[name](256)
-    assert 0.2 / 256 < np.var(kernel_init(key, (256, 256), jnp.float32)) < 3 / 256
-    assert np.abs(bias_init(key, (256,), jnp.float32)).max() <= 256**-0.5
+@pytest.mark.parametrize(
+    ("name", "variance", "most"),  # times fan-in; a normal cut at two deviations is scaled up again
+    [
+        ("uniform_fan_in", 1 / 3, 1.0),
+        ("lecun_normal", 1.0, 2 / 0.87962566),
+        ("he_normal", 2.0, 2**1.5 / 0.87962566),
+    ],
+)
+def test_initial_values(name, variance, most, key):
+    config = GeneratorConfig(
+        latent_size=64, widths=(256, 100), initializer=name, normalization="layer"
+    )
+    params = mlp_generator(config, (50,)).init(key)["body"]
+    for layer, fan_in in {"Dense_0": 64, "Dense_1": 256, "Dense_2": 100}.items():
+        weights = np.asarray(params[layer]["kernel"]) * fan_in**0.5
+        assert np.var(weights) == pytest.approx(variance, rel=0.05)
+        assert np.abs(np.mean(weights)) < 5 * (variance / weights.size) ** 0.5
+        assert 0.97 * most < np.abs(weights).max() <= most * (1 + 1e-6)
+        biases = np.asarray(params[layer]["bias"])
+        assert len(np.unique(biases)) == (1 if name.endswith("normal") else len(biases))
+    for layer in ("LayerNorm_0", "LayerNorm_1"):
+        assert (params[layer]["scale"] == 1).all() and (params[layer]["bias"] == 0).all()
+
+
+def test_no_two_parameters_start_from_one_draw(key):
+    config = GeneratorConfig(latent_size=10, widths=(10, 10), initializer="uniform_fan_in")
+    params = mlp_generator(config, (10,)).init(key)
+    values = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+    assert len(np.unique(values)) == 3 * (100 + 10)
 
 
 def test_matrix_products_have_full_precision(key):
@@ -500,10 +523,11 @@ def test_convolutions_see_labels_and_the_batch(key):
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_spectral_convolutions_have_norm_one(transposed, key):
-    layer = Convolution(3, "he_normal", "spectral", "float32", transposed)
+    layer = Convolution(3, "spectral", "float32", transposed)
     x = jax.random.normal(key, (2, 4, 4, 2))
-    params: Any = jax.jit(layer.init)(key, x)["params"]
-    kernel = params["kernel"] + 1.0  # its largest singular value stands out
+    params: Any = layer.init(key, x)["params"]
+    kernel = jax.random.normal(key, (4, 4, 2, 3)) + 1.0  # its largest singular value stands out
+    assert params["kernel"].shape == kernel.shape
     largest = np.linalg.svd(kernel.reshape(-1, 3), compute_uv=False)[0]
     apply = double if transposed else halve
     found: Any = layer.apply({"params": params | {"kernel": kernel}}, x)

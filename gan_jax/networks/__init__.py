@@ -9,8 +9,9 @@ from functools import partial
 
 from gan_jax.config import Config
 from gan_jax.networks.dcgan import dcgan_discriminator, dcgan_generator
+from gan_jax.networks.initial import INITIALIZERS
 from gan_jax.networks.inputs import LOUD
-from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS, spectral_norm
+from gan_jax.networks.layers import ACTIVATIONS, NORMALIZATIONS, spectral_norm
 from gan_jax.networks.mlp import mlp_discriminator, mlp_generator
 from gan_jax.networks.network import Network, from_linen
 

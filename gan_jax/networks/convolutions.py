@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.networks.layers import INITIALIZERS, spectral_norm
+from gan_jax.networks.layers import LATER, spectral_norm
 from gan_jax.precision import product
 
 __all__ = ["Convolution", "double", "halve"]
@@ -21,7 +21,6 @@ class Convolution(nn.Module):
     """A 4x4 kernel over every other pixel, or, transposed, to twice as many."""
 
     channels: int
-    initializer: str
     normalization: str
     precision: str
     transposed: bool = False
@@ -30,9 +29,8 @@ class Convolution(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[batch, height, width, inputs] -> [batch, h, w, channels]``."""
         inputs = x.shape[-1]
-        kernel_init, bias_init = INITIALIZERS[self.initializer](16 * inputs)
-        kernel = self.param("kernel", kernel_init, (4, 4, inputs, self.channels))
-        bias = self.param("bias", bias_init, (self.channels,))
+        kernel = self.param("kernel", LATER, (4, 4, inputs, self.channels))
+        bias = self.param("bias", LATER, (self.channels,))
         if self.normalization == "spectral":
             norm = spectral_norm(kernel.reshape(-1, self.channels))  # of the kernel as a matrix
             kernel = kernel / jnp.maximum(norm, 1e-12)

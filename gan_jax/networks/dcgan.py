@@ -18,13 +18,13 @@ from gan_jax.networks.heads import Output, output_of
 from gan_jax.networks.inputs import (
     beside,
     check_conditions,
+    discriminator_network,
     generator_network,
     labelled,
-    shape_shown,
     with_deviation,
 )
 from gan_jax.networks.layers import ACTIVATIONS, Dense, check_layers, normalize
-from gan_jax.networks.network import Network, from_linen
+from gan_jax.networks.network import Network
 from gan_jax.types import Judgement, Labels, Latents, Logits, Samples
 
 __all__ = ["dcgan_discriminator", "dcgan_generator"]
@@ -36,7 +36,6 @@ class DCGANGenerator(nn.Module):
     widths: tuple[int, ...]
     activation: str
     normalization: str
-    initializer: str
     last_activation: str
     sample_shape: tuple[int, ...]
     precision: str
@@ -50,13 +49,11 @@ class DCGANGenerator(nn.Module):
         small = (-(-height // factor), -(-width // factor), self.widths[0])
         x = labelled(latents, labels, self.classes)
         size = math.prod(small)
-        x = Dense(size, x.shape[-1], self.initializer, self.precision, self.normalization)(x)
+        x = Dense(size, self.precision, self.normalization)(x)
         x = x.reshape(-1, *small)
         for outputs in (*self.widths[1:], channels):
             x = ACTIVATIONS[self.activation](normalize(self.normalization, x))
-            x = Convolution(
-                outputs, self.initializer, self.normalization, self.precision, transposed=True
-            )(x)
+            x = Convolution(outputs, self.normalization, self.precision, transposed=True)(x)
         return ACTIVATIONS[self.last_activation](x[:, :height, :width])
 
 
@@ -66,7 +63,6 @@ class DCGANDiscriminator(nn.Module):
     widths: tuple[int, ...]
     activation: str
     normalization: str
-    initializer: str
     center: float
     precision: str
     concatenated: int  # classes told as further channels; 0 = none
@@ -82,13 +78,12 @@ class DCGANDiscriminator(nn.Module):
         if self.concatenated:
             x = beside(x, labels, self.concatenated)
         for index, outputs in enumerate(self.widths):
-            x = Convolution(outputs, self.initializer, self.normalization, self.precision)(x)
+            x = Convolution(outputs, self.normalization, self.precision)(x)
             if index:  # as the paper: not where samples come in
                 x = normalize(self.normalization, x)
             x = ACTIVATIONS[self.activation](x)
         x = x.reshape(x.shape[0], -1)
-        size, inputs = self.output.size, x.shape[-1]
-        last = Dense(size, inputs, self.initializer, self.precision, self.normalization)
+        last = Dense(self.output.size, self.precision, self.normalization)
         return self.output.read(last(x), labels)
 
 
@@ -107,7 +102,6 @@ def dcgan_generator(config: Config) -> Network:
         generator.widths,
         generator.activation,
         generator.normalization,
-        generator.initializer,
         generator.last_activation,
         tuple(config.sample_shape),
         config.precision,
@@ -130,14 +124,13 @@ def dcgan_discriminator(config: Config) -> Network:
         discriminator.widths,
         discriminator.activation,
         discriminator.normalization,
-        discriminator.initializer,
         discriminator.center,
         config.precision,
         config.classes if condition == "concatenate" else 0,
         discriminator.minibatch_deviation,
         output_of(config),
     )
-    return from_linen(module, shape_shown(config), conditional=condition != "none")
+    return discriminator_network(module, config)
 
 
 def _check(player: str, chosen: GeneratorConfig | DiscriminatorConfig, config: Config) -> None:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
+from gan_jax.networks.initial import initialized
 from gan_jax.networks.network import Network, from_linen
 from gan_jax.types import Key, Labels, Latents, Params, Samples
 
@@ -13,6 +14,7 @@ __all__ = [
     "LOUD",
     "beside",
     "check_conditions",
+    "discriminator_network",
     "generator_network",
     "labelled",
     "needed",
@@ -73,6 +75,7 @@ def generator_network(module: nn.Module, config: Config) -> Network:
     conditional = generator.condition != "none"
     inputs = (generator.latent_size + generator.categories,)
     network = from_linen(module, inputs, conditional=conditional)
+    network = initialized(network, generator.initializer)
     if not conditional:
         return network
 
@@ -82,6 +85,14 @@ def generator_network(module: nn.Module, config: Config) -> Network:
         return network.apply(params, latents, labels, key)
 
     return Network(network.init, apply)
+
+
+def discriminator_network(module: nn.Module, config: Config) -> Network:
+    """A module of what the discriminator is shown, and of labels where it is conditional."""
+    discriminator = config.discriminator
+    conditional = discriminator.condition != "none"
+    network = from_linen(module, shape_shown(config), conditional=conditional)
+    return initialized(network, discriminator.initializer)
 
 
 def beside(samples: jax.Array, labels: Labels | None, classes: int) -> jax.Array:

@@ -1,22 +1,19 @@
-"""What networks are made of: initial values, activations, normalisation without any state."""
+"""What networks are made of: dense layers, activations, normalisation without any state."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.typing import Initializer
 
 from gan_jax.config import DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import lookup
+from gan_jax.networks.initial import INITIALIZERS
 from gan_jax.precision import product
-from gan_jax.types import Key
 
 __all__ = [
     "ACTIVATIONS",
-    "INITIALIZERS",
+    "LATER",
     "NORMALIZATIONS",
     "Dense",
     "check_layers",
@@ -25,23 +22,8 @@ __all__ = [
 ]
 
 
-def uniform_fan_in(fan_in: int) -> Initializer:
-    r"""U(±1/√fan_in) for weights and biases alike: what PyTorch's ``Linear`` starts from."""
-    bound = 1.0 / math.sqrt(fan_in)
-
-    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32, out_sharding: Any = None):
-        del out_sharding
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
-
-
-# name -> (kernel initializer, bias initializer), given the layer's fan-in
-INITIALIZERS: Mapping[str, Callable[[int], tuple[Initializer, Initializer]]] = {
-    "uniform_fan_in": lambda fan_in: (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
-    "lecun_normal": lambda fan_in: (nn.initializers.lecun_normal(), nn.initializers.zeros_init()),
-    "he_normal": lambda fan_in: (nn.initializers.he_normal(), nn.initializers.zeros_init()),
-}
+# Of what `initialized` gives its value later: a player's initial values are drawn at once.
+LATER = nn.initializers.zeros_init()
 
 ACTIVATIONS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "relu": nn.relu,
@@ -98,27 +80,22 @@ class _SpectralDense(nn.Module):
     """A dense layer of spectral norm 1."""
 
     width: int
-    initializer: str
     precision: str
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel_init, bias_init = INITIALIZERS[self.initializer](x.shape[-1])
-        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.width))
-        bias = self.param("bias", bias_init, (self.width,))
+        kernel = self.param("kernel", LATER, (x.shape[-1], self.width))
+        bias = self.param("bias", LATER, (self.width,))
         kernel = kernel / jnp.maximum(spectral_norm(kernel), 1e-12)
         rows = product(self.precision)(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
         return rows + bias[None]
 
 
-def Dense(width: int, inputs: int, initializer: str, precision: str, normalization: str):
+def Dense(width: int, precision: str, normalization: str) -> nn.Module:
     """A dense layer, of spectral norm 1 where that is its normalisation."""
     if normalization == "spectral":
-        return _SpectralDense(width, initializer, precision)
-    kernel_init, bias_init = INITIALIZERS[initializer](inputs)
-    return nn.Dense(
-        width, kernel_init=kernel_init, bias_init=bias_init, dot_general=product(precision)
-    )
+        return _SpectralDense(width, precision)
+    return nn.Dense(width, kernel_init=LATER, bias_init=LATER, dot_general=product(precision))
 
 
 def normalize(name: str, x: jax.Array) -> jax.Array:

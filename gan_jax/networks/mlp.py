@@ -11,13 +11,13 @@ from gan_jax.networks.heads import Output, output_of
 from gan_jax.networks.inputs import (
     beside,
     check_conditions,
+    discriminator_network,
     generator_network,
     labelled,
-    shape_shown,
     with_deviation,
 )
 from gan_jax.networks.layers import ACTIVATIONS, Dense, check_layers, normalize
-from gan_jax.networks.network import Network, from_linen
+from gan_jax.networks.network import Network
 from gan_jax.types import Judgement, Labels, Latents, Logits, Samples
 
 __all__ = ["mlp_discriminator", "mlp_generator"]
@@ -32,7 +32,6 @@ class MLP(nn.Module):
 
     widths: tuple[int, ...]  # of every layer, the last included
     activation: str
-    initializer: str
     precision: str
     normalization: str = "none"
     residual: bool = False
@@ -45,9 +44,7 @@ class MLP(nn.Module):
             return ACTIVATIONS[self.activation](normalize(self.normalization, x))
 
         def dense(x: jax.Array, width: int) -> jax.Array:
-            return Dense(width, x.shape[-1], self.initializer, self.precision, self.normalization)(
-                x
-            )
+            return Dense(width, self.precision, self.normalization)(x)
 
         *hidden, last = self.widths
         for index, width in enumerate(hidden):
@@ -130,7 +127,7 @@ def mlp_discriminator(config: Config, *, residual: bool = False) -> Network:
         discriminator.minibatch_deviation,
         output,
     )
-    return from_linen(module, shape_shown(config), conditional=condition != "none")
+    return discriminator_network(module, config)
 
 
 def _body(player: str, config: Config, outputs: int, residual: bool) -> MLP:
@@ -139,7 +136,6 @@ def _body(player: str, config: Config, outputs: int, residual: bool) -> MLP:
     return MLP(
         (*chosen.widths, outputs),
         chosen.activation,
-        chosen.initializer,
         config.precision,
         chosen.normalization,
         residual,
