@@ -18,11 +18,11 @@ import numpy as np
 import record
 
 from gan_jax import environment
+from gan_jax.assembly import from_config
 from gan_jax.benchmark import population_programs
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
-from gan_jax.gan import from_config
 from gan_jax.loops import population
 from gan_jax.recipes import recipe
 

@@ -30,11 +30,11 @@ import numpy as np  # noqa: E402
 import record  # noqa: E402
 from jax.sharding import AxisType, PartitionSpec  # noqa: E402
 
+from gan_jax.assembly import from_config  # noqa: E402
 from gan_jax.config import Config  # noqa: E402
 from gan_jax.data import Mixture, load  # noqa: E402
 from gan_jax.evaluation.mixtures import MixtureReport, judge_mixture  # noqa: E402
 from gan_jax.fitting import fit_config  # noqa: E402
-from gan_jax.gan import from_config  # noqa: E402
 from gan_jax.recipes import RECIPES, recipe  # noqa: E402
 
 SAMPLES = 2_500

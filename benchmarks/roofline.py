@@ -33,13 +33,13 @@ from memory import bytes_of
 from sizes import SIZES, size
 from train_throughput import peer_runs
 
-from gan_jax import environment
-from gan_jax import gan as gan_module
+from gan_jax import assembly, environment
+from gan_jax.assembly import from_config
 from gan_jax.benchmark import Product, Run, bare_products, in_turns, loop, measure, products, table
 from gan_jax.config import Config, OptimizerConfig
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN
 from gan_jax.loops import advance
 
 try:
@@ -150,12 +150,12 @@ def without(config: Config, stream: Stream) -> dict[str, Run]:
 
 def _with_latents(config: Config, latents: Any) -> GAN:
     """The GAN of a config, but for latents that never change."""
-    kept = gan_module._latents
-    gan_module._latents = lambda *_: lambda key, count: latents
+    kept = assembly._latents
+    assembly._latents = lambda *_: lambda key, count: latents
     try:
         return from_config(config)
     finally:
-        gan_module._latents = kept
+        assembly._latents = kept
 
 
 def roof(

@@ -20,10 +20,11 @@ import record
 from rich.console import Console
 
 from gan_jax import environment
+from gan_jax.assembly import from_config
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import make_stream, to_float
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN
 from gan_jax.loops import advance
 from gan_jax.optimizers import make_optimizer
 from gan_jax.recipes import recipe

@@ -22,12 +22,12 @@ from rich.console import Console
 from torch import nn  # pyright: ignore[reportMissingImports]
 
 from gan_jax import environment
+from gan_jax.assembly import from_config
 from gan_jax.classifiers import classifier_of
 from gan_jax.data import Part, load
 from gan_jax.data.stream import make_stream
 from gan_jax.evaluation.distances import frechet_distance
 from gan_jax.evaluation.features import read
-from gan_jax.gan import from_config
 from gan_jax.judges import FULL
 from gan_jax.loops import advance
 from gan_jax.recipes import recipe

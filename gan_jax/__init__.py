@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from gan_jax import losses as losses
     from gan_jax import penalties as penalties
     from gan_jax import terms as terms
+    from gan_jax.assembly import from_config as from_config
     from gan_jax.config import Config as Config
     from gan_jax.dynamics import alternating as alternating
     from gan_jax.errors import InputError as InputError
     from gan_jax.gan import GAN as GAN
     from gan_jax.gan import build as build
-    from gan_jax.gan import from_config as from_config
     from gan_jax.loops import advance as advance
     from gan_jax.loops import one_by_one as one_by_one
     from gan_jax.loops import population as population
@@ -54,7 +54,7 @@ _HOMES = {
     "advance": "loops",
     "alternating": "dynamics",
     "build": "gan",
-    "from_config": "gan",
+    "from_config": "assembly",
     "from_linen": "networks",
     "load": "runs",
     "losses": "",

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex
 
+from gan_jax.assembly import from_config
 from gan_jax.config import Config
 from gan_jax.data import Part, load
 from gan_jax.data.stream import Stream, make_stream
 from gan_jax.environment import many_steps
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN
 from gan_jax.loops import advance, one_by_one, population
 from gan_jax.progress import describe_device
 from gan_jax.state import GANState

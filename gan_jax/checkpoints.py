@@ -43,6 +43,20 @@ class Checkpoints:
         self.folder = folder.absolute()  # orbax refuses relative paths
         self.kept = kept
 
+    def refuse_place(self) -> None:
+        """See that orbax can save there: of a path it makes patterns, and finds nothing by them.
+
+        Raises:
+            InputError: it cannot.
+        """
+        for part in self.folder.parts[1:]:
+            for sign in "[]\\":
+                if sign in part:
+                    raise InputError(
+                        f"{self.folder.parent}: orbax saves no checkpoint where {sign} is in the "
+                        f"path ({part!r}); rename that, or give another --run-dir"
+                    )
+
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, oldest first."""
         if not self.folder.is_dir():
@@ -183,7 +197,7 @@ def _read_through(folder: Path) -> None:
     """
     import tensorstore
 
-    if (folder / "d").is_dir() and not (folder / "manifest.ocdbt").is_file():
+    if not (folder / "manifest.ocdbt").is_file():
         raise Damaged("manifest.ocdbt of its arrays is gone")
     base = {"driver": "file", "path": f"{folder}/"}  # an address would read # and % otherwise
     store = {"driver": "ocdbt", "base": base}

@@ -5,6 +5,7 @@ unknown recipes, values out of range.
 """
 
 import gc
+import io
 import os
 import shutil
 import sys
@@ -26,6 +27,7 @@ from gan_jax.flags import (
     TrainFlags,
     integers,
     names_to_choose,
+    refuse_unknown_names,
     take_weights,
     value_of,
 )
@@ -67,6 +69,7 @@ def _train(arguments: Sequence[str]) -> int:
         raise
     config = flags.values
     config.validate()
+    refuse_unknown_names(config)
     generator = config.generator
     for field, found, allowed in (
         ("sample-shape", config.sample_shape, base.sample_shape),
@@ -76,6 +79,8 @@ def _train(arguments: Sequence[str]) -> int:
         if found != allowed:
             raise InputError(f"--{field}: {found} cannot be chosen; it comes from the data")
     if flags.epochs is not None:
+        if flags.epochs < 1:
+            raise InputError(f"--epochs: {flags.epochs} is out of range; at least 1 is allowed")
         for other in ("steps", "print-config"):  # the one contradicts it, the other has no data
             if value_of(arguments, other) is not None:
                 raise InputError(f"--epochs: cannot be given together with --{other}")
@@ -223,6 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 the training diverged or failed as --stop-when says, 2 unusable input, 130 and 143
     stopped by Ctrl-C and SIGTERM, 141 nobody reads on.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no sign is worth a training
     # Imports and traces make many objects and hardly any garbage.
     gc.set_threshold(100_000, 20, 100)
     arguments = list(sys.argv[1:] if arguments is None else arguments)

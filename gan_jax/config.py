@@ -259,7 +259,10 @@ def _read_record(base: Any, values: Any, path: str) -> Any:
 def _read_value(hint: Any, value: Any, field: str) -> Any:
     plain = _plain(hint)
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # beyond 1e308
+            return math.inf if value > 0 else -math.inf  # which no range allows
     if plain is tuple and isinstance(value, list | tuple):
         return tuple(_read_value(get_args(hint)[0], item, field) for item in value)
     if plain is dict and isinstance(value, Mapping):
@@ -291,7 +294,7 @@ def _validate_value(hint: Any, value: Any, field: str) -> None:
             _validate_value(get_args(hint)[1], item, f"{field}.{key}")
     elif get_origin(hint) is Annotated:
         allowed: Range = get_args(hint)[1]
-        if not (math.isfinite(value) and allowed.low <= value <= allowed.high):
+        if not allowed.low <= value <= allowed.high:  # NaN is not, either
             raise InputError(f"{field}: {value} is out of range; {allowed} is allowed")
 
 

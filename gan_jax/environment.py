@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["cache_dir", "many_steps", "prepare", "run_once", "with_options"]
+__all__ = ["cache_dir", "cores", "many_steps", "prepare", "run_once", "with_options"]
 
 _FLAG = "--xla_backend_extra_options"
 _OPTIONS = (
@@ -79,6 +79,13 @@ def with_options(flags: str) -> str:
     return flags if _FLAG in flags else f"{flags} {_FLAG}={','.join(_OPTIONS)}".strip()
 
 
+def cores() -> int:
+    """How many this process may use, among which XLA splits its work."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _machine() -> str:
     """Programs fit one kind of processor and number of cores; a home folder may serve several."""
     features = platform.processor()
@@ -87,5 +94,4 @@ def _machine() -> str:
         features = next(line for line in lines if line.lower().startswith(("flags", "features")))
     except (OSError, StopIteration):
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.machine()}-{cores}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
+    return f"{platform.machine()}-{cores()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"

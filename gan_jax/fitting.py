@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, load, location
+from gan_jax.environment import cores
 from gan_jax.errors import InputError
 from gan_jax.progress import say
 from gan_jax.runs import Run
@@ -55,7 +56,13 @@ def game_facts(config: Config) -> dict[str, str]:
 
 
 def refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) -> None:
-    """Most of these values live on in the checkpoint, where a change of the file is not seen."""
+    """See that a run goes on with the game it began with.
+
+    Most of these values live on in the checkpoint, where a change of the file is not seen.
+
+    Raises:
+        InputError: another value than the run began with.
+    """
     found = game_facts(config)
     for name, before in (began or {}).items():
         now = found.get(name, before)  # a field that a later version dropped says nothing
@@ -68,7 +75,12 @@ def refuse_other_game(config: Config, began: dict[str, str] | None, run: Run) ->
 
 def compiler_facts() -> dict[str, str]:
     """What else decides about the last bits of a step."""
-    return {"jax": jax.__version__, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
+    device = jax.devices()[0]
+    return {
+        "jax": jax.__version__,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "device": device.device_kind if device.platform != "cpu" else f"cpu of {cores()} cores",
+    }
 
 
 def load_dataset(config: Config, console: Console) -> Dataset:
@@ -92,7 +104,11 @@ def load_dataset(config: Config, console: Console) -> Dataset:
 
 
 def steps_of(epochs: int, config: Config, dataset: Dataset) -> int:
-    """The first step by which every row has come that many times."""
+    """The first step by which every row has come that many times.
+
+    Raises:
+        InputError: no such number, or data without end.
+    """
     if isinstance(dataset.train, Mixture):
         raise InputError(f"epochs: {dataset.name} has no end; say where to stop in steps")
     if epochs < 1:
@@ -103,7 +119,11 @@ def steps_of(epochs: int, config: Config, dataset: Dataset) -> int:
 
 
 def fit_config(config: Config, dataset: Dataset) -> Config:
-    """The config with all that comes from the data written into it."""
+    """The config with all that comes from the data written into it.
+
+    Raises:
+        InputError: a name of data that TOML cannot hold.
+    """
     path = location(config.dataset)
     name = str(path.resolve()) if path else config.dataset
     data_dir = config.data_dir or ("" if path else os.environ.get("TFDS_DATA_DIR", ""))

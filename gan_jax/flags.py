@@ -4,12 +4,12 @@ import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from gan_jax.config import Config
-from gan_jax.errors import InputError
+from gan_jax.errors import InputError, lookup
 from gan_jax.recipes import RECIPES
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "TrainFlags",
     "integers",
     "names_to_choose",
+    "refuse_unknown_names",
     "take_weights",
     "value_of",
 ]
@@ -153,6 +154,24 @@ def names_to_choose(width: int) -> str:
     )
 
 
+def refuse_unknown_names(config: Config) -> None:
+    """Refuse what `NAMES` does not hold, long before the tables themselves are imported.
+
+    Raises:
+        InputError: it names the field.
+    """
+    for flag, names in NAMES.items():
+        if flag == "--recipe":  # looked up by whoever asked for it
+            continue
+        for player in ("generator", "discriminator"):
+            field = flag.removeprefix("--").replace("PLAYER", player).replace("-", "_")
+            value: Any = config
+            for part in field.removesuffix(".NAME").split("."):
+                value = getattr(value, part)
+            for name in (value,) if isinstance(value, str) else value:
+                lookup(field.removesuffix(".NAME"), name, dict.fromkeys(names))
+
+
 def value_of(arguments: Sequence[str], name: str) -> str | None:
     """The last value of a flag that has to be known before the others can be parsed."""
     found = None
@@ -164,7 +183,11 @@ def value_of(arguments: Sequence[str], name: str) -> str | None:
 
 
 def take_weights(table: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, float]]:
-    """Take out each ``--TABLE.NAME WEIGHT``; only the pure floor knows which names there are."""
+    """Take out each ``--TABLE.NAME WEIGHT``, of which tyro would need to know the names.
+
+    Raises:
+        InputError: a weight that is no number.
+    """
     rest, found = [], {}
     remaining = iter(arguments)
     for argument in remaining:
@@ -181,7 +204,11 @@ def take_weights(table: str, arguments: Sequence[str]) -> tuple[list[str], dict[
 
 
 def integers(name: str, text: str) -> list[int]:
-    """The integers of a ``--NAME N,N,...``."""
+    """The integers of a ``--NAME N,N,...``.
+
+    Raises:
+        InputError: they are none.
+    """
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:

@@ -4,6 +4,7 @@ No optimiser and no order of moves: `dynamics` decides who moves when. Both obje
 over the batch of per-example losses, the discriminator's plus its weighted penalties.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,13 +19,12 @@ from gan_jax.terms import Term, Told
 from gan_jax.types import Batch, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
 __all__ = [
+    "ClusteredLatents",
     "Game",
     "Round",
     "View",
-    "clustered_latents",
     "make_game",
     "normal_latents",
-    "with_category",
 ]
 
 Report = dict[str, Any]  # fields of Metrics that an objective can tell
@@ -61,31 +61,31 @@ def normal_latents(size: int, deviation: float = 1.0) -> Callable[[Key, int], La
     return lambda key, count: deviation * jax.random.normal(key, (count, size), jnp.float32)
 
 
-def clustered_latents(
-    size: int, categories: int, deviation: float = 1.0
-) -> Callable[[Key, int], Latents]:
-    """Such normals beside a random one-hot vector, ``[count, size + categories]``.
+@dataclasses.dataclass(frozen=True)
+class ClusteredLatents:
+    """Such normals beside a random one-hot vector, ``(key, count) -> [count, size + categories]``.
 
     A connected latent space has to draw bridges between kinds of samples; categories let the
     generator jump (ClusterGAN, arXiv:1809.03627). No label is needed.
     """
 
-    def draw(key: Key, count: int) -> Latents:
+    size: int
+    categories: int
+    deviation: float = 1.0
+
+    def __call__(self, key: Key, count: int) -> Latents:
+        """So many rows of them."""
         # One draw for both, turned into normals as jax.random.normal does: every further draw is
         # a dozen small kernels more in the program of a step.
         low = jnp.nextafter(jnp.float32(-1.0), jnp.float32(0.0))
-        uniform = jax.random.uniform(key, (count, size + 1), jnp.float32, low, 1.0)
-        normals = deviation * jnp.sqrt(2.0) * jax.lax.erf_inv(uniform[:, :size])
-        category = ((0.5 * uniform[:, size] + 0.5) * categories).astype(jnp.int32)
-        chosen = jax.nn.one_hot(category, categories, dtype=jnp.float32)
-        return jnp.concatenate([normals, LOUD * chosen], axis=1)
+        uniform = jax.random.uniform(key, (count, self.size + 1), jnp.float32, low, 1.0)
+        normals = self.deviation * jnp.sqrt(2.0) * jax.lax.erf_inv(uniform[:, : self.size])
+        category = ((0.5 * uniform[:, self.size] + 0.5) * self.categories).astype(jnp.int32)
+        return self.of(normals, jax.nn.one_hot(category, self.categories, dtype=jnp.float32))
 
-    return draw
-
-
-def with_category(latents: Latents, chosen: jax.Array) -> Latents:
-    """Clustered latents with another category: ``chosen`` is one-hot, ``[count, categories]``."""
-    return jnp.concatenate([latents[:, : -chosen.shape[1]], LOUD * chosen], axis=1)
+    def of(self, latents: Latents, chosen: jax.Array) -> Latents:
+        """The same normals beside another category, one-hot, ``[count, categories]``."""
+        return jnp.concatenate([latents[:, : self.size], LOUD * chosen], axis=1)
 
 
 def make_game(

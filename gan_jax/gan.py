@@ -1,6 +1,5 @@
-"""`GAN`: three pure functions, made from parts (`build`) or from names (`from_config`)."""
+"""`GAN`: three pure functions, made from their parts by `build`."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,41 +7,34 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.config import Config, GeneratorConfig
 from gan_jax.dynamics import (
     Dynamics,
     Optimizers,
     alternating,
-    consensus,
-    extragradient,
-    simultaneous,
-    unrolled,
 )
-from gan_jax.errors import InputError, lookup
+from gan_jax.errors import InputError
 from gan_jax.game import (
+    ClusteredLatents,
     Game,
-    clustered_latents,
     make_game,
     normal_latents,
-    with_category,
 )
-from gan_jax.losses import LOSSES, AdversarialLoss
-from gan_jax.networks import DISCRIMINATORS, GENERATORS, Network
-from gan_jax.optimizers import make_optimizer
-from gan_jax.penalties import PENALTIES, Penalty
+from gan_jax.losses import AdversarialLoss
+from gan_jax.networks import Network
+from gan_jax.penalties import Penalty
 from gan_jax.state import GANState, Metrics, Player
-from gan_jax.terms import HEADS_OF, TERMS, Term
+from gan_jax.terms import Term
 from gan_jax.types import Batch, Key, Labels, Latents, Params, Samples
-from gan_jax.views import check_shift, instance_noise, packed, shifted
+from gan_jax.views import instance_noise, packed, shifted
 
-__all__ = ["GAN", "build", "check_names", "from_config"]
+__all__ = ["GAN", "build"]
 
 
 class GAN(NamedTuple):
     """Pure functions over a `GANState`. Nothing is jitted: the caller jits, scans, vmaps, grads."""
 
     init: Callable[[Key], GANState]
-    train_step: Callable[[GANState, Batch], tuple[GANState, Metrics]]  # a lax.scan body
+    train_step: Callable[[GANState, Batch], tuple[GANState, Metrics]]
     sample: Callable[..., Samples]  # (state, key, count, labels=None, chosen=None); count is static
     game: Game  # for those who bring their own dynamics
 
@@ -116,6 +108,7 @@ def build(
     )
 
     def init(key: Key) -> GANState:
+        """The state of step 0, no two leaves of which share a buffer: a caller may donate it."""
         generator_key, discriminator_key, root_key = jax.random.split(key, 3)
 
         def player(network: Network, optimizer: optax.GradientTransformation, key: Key) -> Player:
@@ -131,11 +124,21 @@ def build(
             average=generator_player.params,
             hyperparameters={k: jnp.asarray(v, jnp.float32) for k, v in hyperparameters.items()},
         )
-        # A caller that donates the state may not find two leaves on one buffer, nor one that jits
-        # the step compile it again for types that the step makes of a network's weak ones.
+        # Copies, or leaves would share buffers; of types that a step leaves as they are, where a
+        # network's own are weak, or the second step would be compiled again.
         return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), state)
 
     def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        """One step of both players, and what it saw on the way: the body of a ``lax.scan``.
+
+        Args:
+            state: of the step before.
+            batch: ``samples [k*b, *sample_shape]`` float32, for k discriminator steps of b rows
+                each, and ``labels [k*b]`` int32 where a player or a term is told them, else None.
+
+        Raises:
+            InputError: samples that are no floats, rows that k does not divide, or labels missing.
+        """
         if not isinstance(batch, Batch):
             raise InputError(f"batch: {type(batch).__name__}; Batch(samples, labels) is allowed")
         if not jnp.issubdtype(jnp.result_type(batch.samples), jnp.floating):
@@ -161,14 +164,32 @@ def build(
         labels: Labels | None = None,
         chosen: jax.Array | None = None,  # categories of clustered latents, one-hot
     ) -> Samples:
+        """What the averaged generator makes of fresh latents, ``[count, *sample_shape]`` float32.
+
+        Args:
+            state: of any step.
+            key: the same one draws the same samples.
+            count: how many; under ``jit`` it has to be static.
+            labels: ``[count]`` integers, the class of each; a conditional generator draws those it
+                is not given, any other takes no notice.
+            chosen: ``[count, categories]``, one-hot: the category of each one's latents, where they
+                have categories. Drawn if not given.
+
+        Raises:
+            InputError: labels or categories of another shape or type, or categories that the
+                latents do not have.
+        """
         latent_key, network_key = jax.random.split(key)
-        latents = (sample_latents or game.draw_latents)(latent_key, count)
+        draw = sample_latents or game.draw_latents
+        latents = draw(latent_key, count)
         if chosen is not None:
-            latents = with_category(latents, chosen)
+            latents = _with_category(draw, latents, chosen)
         if labels is not None and jnp.shape(labels) != (count,):
             raise InputError(
                 f"labels: shape {jnp.shape(labels)}; one for each of {count} is allowed"
             )
+        if labels is not None and not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+            raise InputError(f"labels: {jnp.result_type(labels)}; integers are allowed")
         return game.generate(state.average, latents, labels, network_key)
 
     return GAN(init, train_step, sample, game)
@@ -176,6 +197,14 @@ def build(
 
 def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
     return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
+
+
+def _with_category(draw: Any, latents: Latents, chosen: jax.Array) -> Latents:
+    if not isinstance(draw, ClusteredLatents):
+        raise InputError("chosen: the latents of this GAN have no categories")
+    if jnp.shape(chosen) != (allowed := (len(latents), draw.categories)):
+        raise InputError(f"chosen: shape {jnp.shape(chosen)}; one-hot rows {allowed} are allowed")
+    return draw.of(latents, chosen)
 
 
 def _check_parts(loss: Any, penalties: Any, terms: Any, **networks: Any) -> None:
@@ -196,120 +225,3 @@ def _check_parts(loss: Any, penalties: Any, terms: Any, **networks: Any) -> None
                     f"{kind}: {name!r} is a {type(pair).__name__}; a tuple of a "
                     f"{allowed.__name__} and its weight is allowed"
                 )
-
-
-def _latents(config: GeneratorConfig, deviation: float = 1.0) -> Callable[[Key, int], Latents]:
-    if config.categories:
-        return clustered_latents(config.latent_size, config.categories, deviation)
-    return normal_latents(config.latent_size, deviation)
-
-
-def _dynamics(config: Config) -> Dynamics:
-    chosen = config.dynamics
-    make = lookup(
-        "dynamics.name",
-        chosen.name,
-        {
-            "alternating": lambda: alternating(config.discriminator_steps, config.generator_steps),
-            "simultaneous": simultaneous,
-            "extragradient": extragradient,
-            "consensus": lambda: consensus(chosen.consensus),
-            "unrolled": lambda: unrolled(chosen.unroll, config.discriminator_steps),
-        },
-    )
-    for field, several in (
-        ("discriminator_steps", ("alternating", "unrolled")),
-        ("generator_steps", ("alternating",)),
-    ):
-        if getattr(config, field) > 1 and chosen.name not in several:
-            raise InputError(
-                f"{field}: {getattr(config, field)} is out of range; "
-                f"with {chosen.name} dynamics 1 is allowed"
-            )
-    return make()
-
-
-def _optimizer(config: Config, player: str) -> optax.GradientTransformation:
-    """A player's optimiser; its decay counts the player's moves, the config's counts steps."""
-    moves = getattr(config, f"{player}_steps")
-    horizon = min(moves * config.decay.horizon, 2**31 - 1)  # what a counter of moves can hold
-    decay = dataclasses.replace(config.decay, horizon=horizon)
-    return make_optimizer(player, getattr(config, f"{player}_optimizer"), decay)
-
-
-def _check_together(config: Config) -> None:
-    """Refuse what is fine by itself, but together would train something else than it says."""
-    discriminator, terms = config.discriminator, config.terms
-    for name in terms:
-        head = HEADS_OF.get(name, discriminator.head)
-        if head != discriminator.head:
-            raise InputError(
-                f"terms.{name}: needs discriminator.head {head}; it is {discriminator.head}"
-            )
-        cross_entropy = LOSSES[config.loss].probability is not None
-        if name in ("smoothing", "fake_smoothing") and not cross_entropy:
-            allowed = ", ".join(n for n, other in LOSSES.items() if other.probability is not None)
-            raise InputError(
-                f"terms.{name}: is of losses that define D(x), {allowed}; the loss is {config.loss}"
-            )
-    trained = {head: name for name, head in HEADS_OF.items()}.get(discriminator.head)
-    if trained is not None and trained not in terms:
-        raise InputError(
-            f"discriminator.head: nothing trains {discriminator.head}; give terms.{trained} too"
-        )
-    conditional = config.generator.condition != "none"
-    if "classes" in terms and not conditional:
-        raise InputError("terms.classes: needs generator.condition; it is none")
-    if conditional and discriminator.condition == "none" and "classes" not in terms:
-        raise InputError(
-            "generator.condition: nothing holds the generator to its labels; give "
-            "discriminator.condition, or discriminator.head classes and terms.classes"
-        )
-    if discriminator.shift:
-        check_shift(discriminator.shift, config.sample_shape)
-    if config.batch_size % discriminator.pack:
-        raise InputError(
-            f"batch_size: {config.batch_size} rows do not divide into packs of {discriminator.pack}"
-        )
-
-
-def check_names(config: Config) -> None:
-    """Refuse a loss, penalty, term or network that no table holds; no data are needed to tell.
-
-    Raises:
-        InputError: it says which field.
-    """
-    lookup("loss", config.loss, LOSSES)
-    for name in config.penalties:
-        lookup("penalties", name, PENALTIES)
-    for name in config.terms:
-        lookup("terms", name, TERMS)
-    lookup("generator.name", config.generator.name, GENERATORS)
-    lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
-
-
-def from_config(config: Config) -> GAN:
-    """The GAN that a `Config` names.
-
-    Raises:
-        InputError: a value out of its range, or a name that no table holds; it says which field.
-    """
-    config.validate()
-    check_names(config)
-    _check_together(config)
-    return build(
-        generator=GENERATORS[config.generator.name](config),
-        discriminator=DISCRIMINATORS[config.discriminator.name](config),
-        loss=LOSSES[config.loss],
-        generator_optimizer=_optimizer(config, "generator"),
-        discriminator_optimizer=_optimizer(config, "discriminator"),
-        draw_latents=_latents(config.generator),
-        sample_latents=_latents(config.generator, config.generator.temperature),
-        penalties={name: (PENALTIES[name], gamma) for name, gamma in config.penalties.items()},
-        terms={name: (TERMS[name], weight) for name, weight in config.terms.items()},
-        shift=config.discriminator.shift,
-        noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
-        pack=config.discriminator.pack,
-        dynamics=_dynamics(config),
-        average_decay=config.average_decay,
-    )

@@ -14,10 +14,11 @@ from typing import Any
 
 import jax
 
+from gan_jax.assembly import from_config
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
 from gan_jax.errors import InputError
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN
 from gan_jax.state import GANState
 
 __all__ = ["Run", "load", "new_run_dir", "replacing"]
@@ -70,9 +71,10 @@ class Run:
         Raises:
             InputError: something is.
         """
-        parts = (self.config_path, self.checkpoints.folder, self.metrics_path, self.timing_path)
+        parts = (self.config_path, self.checkpoints.folder, self.best.folder, self.metrics_path)
+        parts = (*parts, self.evaluations_path, self.timing_path)
         with _writing(self.path):
-            held = any(part.exists() for part in parts)
+            held = any(part.exists() for part in parts) or bool(self.sample_paths())
         if held:
             raise InputError(
                 f"{self.path}: holds a run already; go on with `gan-jax resume` "

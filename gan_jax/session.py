@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from gan_jax.assembly import from_config
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
 from gan_jax.data import Dataset
@@ -19,7 +20,6 @@ from gan_jax.environment import many_steps, run_once
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.fitting import compiler_facts, game_facts
-from gan_jax.gan import from_config
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.progress import Progress, say
@@ -65,14 +65,15 @@ class Session:
             say(console, f"no evaluation: the first is due at step {config.evaluation_interval:,}")
         # How many steps are planned at a time changes nothing but how often the host looks.
         self.length = min(config.log_interval, _CHUNK_STEPS)
-        self.stream = make_stream(
-            dataset.train,
-            self.rows,
-            config.data_seed,
-            self.length,
-            name=dataset.name,
-            note=dataset.note,
-        )
+        with self._memory():
+            self.stream = make_stream(
+                dataset.train,
+                self.rows,
+                config.data_seed,
+                self.length,
+                name=dataset.name,
+                note=dataset.note,
+            )
         self.begin = jax.jit(self._begin, compiler_options=_RUN_ONCE)
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)
@@ -100,8 +101,8 @@ class Session:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             raise InputError(
-                f"memory: the device has too little for these networks and {self.rows:,} rows a "
-                f"step ({str(error).splitlines()[0]})"
+                "memory: the device has too little for these data, these networks and "
+                f"{self.rows:,} rows a step ({str(error).splitlines()[0]})"
             ) from error
 
     def _steps(
@@ -150,6 +151,7 @@ class Session:
                 progress.show(step, numbers, watch.note())
         if sound:
             self._save(run.checkpoints, state)
+        finite = finite and sound  # where a signal came before the step that is looked at
         self._picture(state, run.final_path)
         self._summarise(run)
         early = caught[0] if caught and step < stop and halt is None else None

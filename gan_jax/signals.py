@@ -22,7 +22,7 @@ def caught_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # only that one gets signals
         yield caught
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = _heeded()
     first = 0.0
 
     def restore() -> None:
@@ -63,12 +63,17 @@ def stopped_at_once() -> Iterator[None]:
         os.write(2, b"gan-jax: stopped\n")
         os._exit(128 + number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {n: handler for n, handler in before.items() if callable(handler) or handler == 0}
-    for number in before:  # but not where they are ignored, as under nohup
+    before = _heeded()
+    for number in before:
         signal.signal(number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heeded() -> dict[int, Any]:
+    """The handlers of both, but not where they are ignored, as under nohup or for `command &`."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {n: handler for n, handler in before.items() if callable(handler) or handler == 0}

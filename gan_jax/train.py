@@ -3,16 +3,23 @@
 ``python -m gan_jax.train`` is ``gan-jax train``.
 """
 
+import sys
+
+if __name__ == "__main__":  # up here: the command answers some things before jax is imported
+    from gan_jax.cli import main
+
+    sys.exit(main(["train", *sys.argv[1:]]))
+
 import dataclasses
 import math
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 from rich.console import Console
 
+from gan_jax.assembly import check_names, from_config
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture
 from gan_jax.errors import InputError
@@ -23,7 +30,6 @@ from gan_jax.fitting import (
     refuse_other_game,
     steps_of,
 )
-from gan_jax.gan import check_names, from_config
 from gan_jax.precision import product
 from gan_jax.progress import describe_device, say
 from gan_jax.recipes import RECIPES
@@ -58,6 +64,7 @@ def train(
     product(config.precision)  # refused before anything is loaded
     check_names(config)
     read_wishes(config)
+    Run(run_dir or "runs").checkpoints.refuse_place()
     if run_dir is not None:
         Run(run_dir).refuse_old()
     say(console, describe_device(config.precision))
@@ -97,6 +104,7 @@ def resume(
         InputError: no run there, nothing left to do, or the data is not what it was.
     """
     run = Run.open(run_dir)
+    run.checkpoints.refuse_place()
     changes = {
         "steps": steps,
         "dataset": dataset,
@@ -194,15 +202,9 @@ def _restore(run: Run, config: Config, console: Console) -> tuple[GANState | Non
     template = jax.eval_shape(from_config(config).init, jax.random.key(0))
     state, facts, notes = run.checkpoints.restore(template, move_aside=True)
     for name, now in compiler_facts().items():
-        before = facts.get(name, "")
+        before = facts.get(name, now)
         if before != now:
             notes.append(f"saved under {name} {before!r}: bits may differ from one long run's")
     for note in notes:
         say(console, note)
     return state, facts
-
-
-if __name__ == "__main__":
-    from gan_jax.cli import main
-
-    sys.exit(main(["train", *sys.argv[1:]]))

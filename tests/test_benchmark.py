@@ -9,11 +9,11 @@ import pytest
 from conftest import tiny_config
 
 from gan_jax import benchmark
+from gan_jax.assembly import from_config
 from gan_jax.benchmark import bare_products, in_turns, measure, products
 from gan_jax.cli import main
 from gan_jax.data import Part, load
 from gan_jax.data.stream import make_stream
-from gan_jax.gan import from_config
 from gan_jax.recipes import recipe
 
 

@@ -169,8 +169,15 @@ def spoil_arrays(folder):
         path.write_bytes(content)
 
 
+def all_gone(folder):
+    shutil.rmtree(folder / "d")
+    (folder / "manifest.ocdbt").unlink()
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda folder: shutil.rmtree(folder / "d"), spoil_arrays], ids=["gone", "spoilt"]
+    "damage",
+    [lambda folder: shutil.rmtree(folder / "d"), all_gone, spoil_arrays],
+    ids=["gone", "all gone", "spoilt"],
 )
 def test_damage_is_said_in_one_line(damage, tmp_path, capfd):
     """Not by a traceback of each array that was being read at the time."""

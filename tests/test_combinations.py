@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
+from gan_jax.assembly import from_config
 from gan_jax.config import Config
-from gan_jax.gan import GAN, from_config
+from gan_jax.gan import GAN
 from gan_jax.loops import population
 from gan_jax.losses import LOSSES
 from gan_jax.optimizers import OPTIMIZERS

@@ -57,6 +57,8 @@ BAD = [
     ({"batch_size": "64"}, "batch_size: '64' is text; a whole number is allowed"),
     ({"steps": 10**12}, "steps: 1000000000000 is out of range"),
     ({"seed": -1}, "seed: -1 is out of range"),
+    ({"seed": 10**400}, "0 is out of range"),
+    ({"average_decay": -(10**400)}, "average_decay: -inf is out of range"),
     ({"loss": 3}, "loss: 3 is a whole number; text is allowed"),
     ({"average_decay": 1.0}, "average_decay: 1.0 is out of range"),
     ({"average_decay": math.nan}, "average_decay: nan is out of range"),

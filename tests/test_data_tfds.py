@@ -539,6 +539,7 @@ def test_a_proxy_that_refuses_means_offline(
 
 
 def test_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert preparing.PATIENCE < 1  # of the two seconds in which a user without network is told
     monkeypatch.setattr(preparing, "PATIENCE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"

@@ -7,11 +7,12 @@ import optax
 import pytest
 from conftest import assert_close, assert_same_bits, dirac, random_batch, tiny_config, tiny_gan
 
+from gan_jax.assembly import from_config
 from gan_jax.config import DynamicsConfig, OptimizerConfig
 from gan_jax.dynamics import alternating, consensus, simultaneous, unrolled
 from gan_jax.errors import InputError
 from gan_jax.game import Round
-from gan_jax.gan import build, from_config
+from gan_jax.gan import build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.optimizers import make_optimizer

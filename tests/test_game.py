@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import tiny_config
 
+from gan_jax.assembly import from_config
 from gan_jax.config import GeneratorConfig
-from gan_jax.game import clustered_latents, normal_latents
-from gan_jax.gan import from_config
+from gan_jax.game import ClusteredLatents, normal_latents
 from gan_jax.types import Batch
 
 ROWS = 4000
@@ -24,7 +24,7 @@ def test_normal_latents(key):
 
 
 def test_clustered_latents(key):
-    latents = np.asarray(clustered_latents(3, 5)(key, ROWS))
+    latents = np.asarray(ClusteredLatents(3, 5)(key, ROWS))
     assert latents.shape == (ROWS, 8)
     normals, category = latents[:, :3], latents[:, 3:]
     np.testing.assert_allclose(np.cov(normals.T), np.eye(3), atol=6 / ROWS**0.5)
@@ -38,7 +38,7 @@ def test_clustered_latents(key):
 
 def test_deviation_is_of_the_normals_alone(key):
     np.testing.assert_array_equal(normal_latents(3, 1.5)(key, 9), 1.5 * normal_latents(3)(key, 9))
-    wide, plain = (np.asarray(clustered_latents(3, 5, d)(key, 9)) for d in (1.5, 1.0))
+    wide, plain = (np.asarray(ClusteredLatents(3, 5, d)(key, 9)) for d in (1.5, 1.0))
     np.testing.assert_allclose(wide[:, :3], 1.5 * plain[:, :3], rtol=1e-6)
     np.testing.assert_array_equal(wide[:, 3:], plain[:, 3:])
 
@@ -79,7 +79,7 @@ def test_categories_reach_the_generator(key):
 
 
 def test_same_key_same_latents():
-    draw = clustered_latents(3, 5)
+    draw = ClusteredLatents(3, 5)
     once, again = (draw(jax.random.key(1), 6) for _ in range(2))
     assert (once == again).all()
     assert not jnp.allclose(once, draw(jax.random.key(2), 6))

@@ -12,6 +12,7 @@ import pytest
 from conftest import assert_close, dirac, plain, random_batch, tiny_config, tiny_gan
 from test_combinations import ALIKE
 
+from gan_jax.assembly import from_config
 from gan_jax.config import (
     DecayConfig,
     DiscriminatorConfig,
@@ -19,7 +20,7 @@ from gan_jax.config import (
     OptimizerConfig,
 )
 from gan_jax.errors import InputError
-from gan_jax.gan import build, from_config
+from gan_jax.gan import build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
@@ -143,8 +144,22 @@ def test_bytes_are_no_samples(key):
 
 def test_there_is_a_label_for_each_sample(key):
     gan = tiny_gan()
+    state = gan.init(key)
     with pytest.raises(InputError, match=r"labels: shape \(2,\); one for each of 3"):
-        gan.sample(gan.init(key), key, 3, labels=jnp.zeros(2, jnp.int32))
+        gan.sample(state, key, 3, labels=jnp.zeros(2, jnp.int32))
+    with pytest.raises(InputError, match="labels: float32; integers are allowed"):
+        gan.sample(state, key, 3, labels=jnp.zeros(3))
+
+
+def test_only_categories_that_there_are_can_be_chosen(key):
+    clustered = GeneratorConfig(latent_size=3, categories=4, widths=(8,))
+    for gan, chosen, message in (
+        (tiny_gan(), jnp.eye(3, 4), "the latents of this GAN have no categories"),
+        (tiny_gan(generator=clustered), jnp.eye(3), r"shape \(3, 3\); one-hot rows \(3, 4\)"),
+        (tiny_gan(generator=clustered), jnp.arange(3), r"shape \(3,\); one-hot rows \(3, 4\)"),
+    ):
+        with pytest.raises(InputError, match=f"chosen: {message}"):
+            gan.sample(gan.init(key), key, 3, chosen=chosen)
 
 
 def test_a_far_horizon_is_no_overflow(key):
@@ -300,6 +315,44 @@ def test_equilibrium_is_where_the_theory_says(key):
     assert metrics.real_probability == pytest.approx(0.5)
     assert metrics.real_above_fake == 0.5
     assert metrics.discriminator_loss == pytest.approx(2 * np.log(2))
+
+
+@pytest.mark.parametrize("where", ["generator's loss", "generator's gradient"])
+def test_finite_is_of_both_players_and_their_gradients(where):
+    loss = LOSSES["non_saturating"]
+    strange = {
+        "generator's loss": lambda real, fake: jnp.full_like(fake, jnp.inf),
+        "generator's gradient": lambda real, fake: jnp.sqrt(0.0 * fake),  # 0, of slope 0/0
+    }
+    for generator_loss, finite in ((loss.generator, True), (strange[where], False)):
+        gan = build(
+            generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+            discriminator=Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
+            loss=loss._replace(generator=generator_loss),
+            generator_optimizer=optax.sgd(0.1),
+            discriminator_optimizer=optax.sgd(0.1),
+            draw_latents=2,
+        )
+        metrics = gan.train_step(gan.init(jax.random.key(0)), random_batch(0))[1]
+        assert metrics.finite == finite and np.isfinite(metrics.discriminator_loss)
+        assert np.isfinite(metrics.generator_loss) == (finite or where != "generator's loss")
+
+
+@pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
+def test_where_to_stop_is_no_part_of_the_game(shape, key):
+    """Nor when to look: the same program, whatever a config says of both."""
+    decay = DecayConfig(shape=shape, horizon=1_000)
+
+    def program(**changes) -> str:
+        gan = tiny_gan(decay=decay, average_decay=0.9, **changes)
+        state = jax.eval_shape(gan.init, key)
+        batch = jax.tree.map(jax.typeof, random_batch(0))
+        init, step = jax.make_jaxpr(gan.init)(key), jax.make_jaxpr(gan.train_step)(state, batch)
+        return f"{init} {step}"
+
+    looks = {"log_interval": 7, "picture_interval": 7, "checkpoint_interval": 7}
+    assert program(steps=10) == program(steps=100_000, **looks)
+    assert program(steps=10) != program(steps=10, discriminator_optimizer=OptimizerConfig(b1=0.5))
 
 
 @pytest.mark.parametrize("where", ["data", "penalty weight"])

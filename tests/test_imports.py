@@ -27,6 +27,7 @@ ROOMS = [
     "views",
     "dynamics",
     "gan",
+    "assembly",
     "loops",
     "evaluation",
     "data",

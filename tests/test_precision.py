@@ -11,12 +11,12 @@ import pytest
 from conftest import assert_close, assert_same_bits, random_batch, stack, tiny_config
 
 from gan_jax import precision
+from gan_jax.assembly import from_config
 from gan_jax.benchmark import products
 from gan_jax.cli import main
 from gan_jax.data import Part, load
 from gan_jax.data.stream import make_stream
 from gan_jax.errors import InputError
-from gan_jax.gan import from_config
 from gan_jax.loops import population, scan_steps
 from gan_jax.precision import product
 from gan_jax.recipes import recipe

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from gan_jax.assembly import from_config
 from gan_jax.cli import main
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
-from gan_jax.gan import from_config
 from gan_jax.judges import labels_to_ask
 from gan_jax.report import draw_images, to_uint8
 from gan_jax.runs import Run, load

@@ -11,10 +11,11 @@ import pytest
 from conftest import assert_close, random_batch, tiny_config, tiny_gan
 from sklearn.datasets import load_digits
 
+from gan_jax.assembly import from_config
 from gan_jax.config import Config, DecayConfig, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
-from gan_jax.game import clustered_latents
-from gan_jax.gan import build, from_config
+from gan_jax.game import ClusteredLatents
+from gan_jax.gan import build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network, mlp_discriminator, mlp_generator
 from gan_jax.recipes import recipe
@@ -55,7 +56,7 @@ def test_semi_supervised_is_the_mean_over_rows_with_a_label():
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 def test_information_bound(player, key):
-    latents = clustered_latents(3, 4)(key, 2_000)
+    latents = ClusteredLatents(3, 4)(key, 2_000)
     category, normals = latents[:, 3:], latents[:, :2]
     nothing = says(jnp.zeros(2_000), category=0 * category, codes=0 * normals)
     everything = says(jnp.zeros(2_000), category=9 * category, codes=normals)
@@ -108,7 +109,7 @@ def test_of_weight_zero_it_is_the_plain_step(name, key, monkeypatch):
     }
     batch = random_batch(0)._replace(labels=jnp.arange(8) % 3)
     with monkeypatch.context() as patch:  # a head that nothing trains would be refused
-        patch.setattr("gan_jax.gan._check_together", lambda config: None)
+        patch.setattr("gan_jax.assembly._check_together", lambda config: None)
         plain = tiny_gan(**changes)
     found = tiny_gan(**changes, terms={name: 0.0})
     state, metrics = jax.jit(plain.train_step)(plain.init(key), batch)

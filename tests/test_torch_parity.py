@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gan_jax import gan as gan_module
+from gan_jax.assembly import from_config
 from gan_jax.config import Config
-from gan_jax.gan import from_config
 from gan_jax.recipes import recipe
 from gan_jax.types import Batch
 

@@ -25,7 +25,7 @@ from gan_jax.errors import InputError
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
-from gan_jax.train import resume, train
+from gan_jax.train import resume, tell_end, train
 
 STEPS = 60
 CONFIG = tiny_config(
@@ -95,6 +95,33 @@ def test_stopped_and_resumed_is_never_stopped(whole, tmp_path):
     console = quiet()
     assert_same_run(resume(tmp_path / "run", STEPS, console=console).run, whole)
     assert "going on from step 1\n" in said(console)
+
+
+def test_a_path_that_orbax_cannot_save_under(whole, tmp_path, monkeypatch):
+    """It would take it for a pattern, save half of a checkpoint and say nothing."""
+    for name in ("sweep[lr=1]", "back\\slash"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InputError, match="orbax saves no checkpoint where .* is in the path"):
+            train(CONFIG, tmp_path / name / "run", console=quiet())
+        moved = shutil.copytree(whole.path, tmp_path / name / "moved")
+        with pytest.raises(InputError, match="orbax saves no checkpoint where .* is in the path"):
+            resume(moved, STEPS + 5, console=quiet())
+        monkeypatch.chdir(tmp_path / name)
+        with pytest.raises(InputError, match="orbax saves no checkpoint where .* is in the path"):
+            train(CONFIG, console=quiet())
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["moved"]
+
+
+def test_what_is_left_of_a_run_is_not_added_to(whole, tmp_path):
+    for name in ("config.toml", "metrics.jsonl", "timing.jsonl", "samples", "checkpoints"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (whole.path / name).rename(folder / name)
+        try:
+            with pytest.raises(InputError, match="holds a run already"):
+                train(CONFIG, folder, console=quiet())
+        finally:
+            (folder / name).rename(whole.path / name)
 
 
 def test_ten_stops_in_a_row(whole, tmp_path):
@@ -182,9 +209,12 @@ def test_another_compiler_is_said(tmp_path, monkeypatch):
     console = quiet()
     resume(run.path, 30, console=console)
     assert "bits may differ" not in said(console)
+    monkeypatch.setattr("gan_jax.fitting.cores", lambda: 97)
+    resume(run.path, 35, console=console)
+    assert "saved under device 'cpu of" in said(console) and "bits may differ" in said(console)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     resume(run.path, 40, console=console)
-    assert "saved under XLA_FLAGS" in said(console) and "bits may differ" in said(console)
+    assert "saved under XLA_FLAGS" in said(console)
 
 
 def test_a_reader_leaves_damaged_checkpoints_alone(tmp_path):
@@ -308,6 +338,45 @@ def test_divergence_stops_and_keeps_the_last_sound_checkpoint(log_interval, tmp_
     assert last["finite"] is False
     if log_interval == 1:
         assert last["discriminator_loss"] is None and outcome.step < STEPS
+
+
+def test_a_signal_after_what_cannot_be_saved(tmp_path, monkeypatch):
+    """Between two steps that are looked at: there is no state to go on from, and it is said so."""
+    sgd = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
+    players = {"generator_optimizer": sgd, "discriminator_optimizer": sgd}
+    config = dataclasses.replace(
+        CONFIG, loss="least_squares", **players, log_interval=10**6, picture_interval=55
+    )
+    draw = session_module.Session._picture
+
+    def interrupt(self, state, path):
+        draw(self, state, path)
+        if "055" in path.name:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(session_module.Session, "_picture", interrupt)
+    outcome, console = train(config, tmp_path / "run", console=quiet()), quiet()
+    assert outcome.diverged and outcome.step == 55 and not outcome.run.checkpoints.steps() == [55]
+    assert tell_end(outcome, console) == 1
+    assert "diverged: the metrics of step 55" in said(console)
+    assert "saved" not in said(console)
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path, monkeypatch):
+    """As SIGINT is of what a script starts in the background."""
+    real = Run.append_metrics
+
+    def interrupt(self, record):
+        real(self, record)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "append_metrics", interrupt)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        outcome = train(CONFIG, tmp_path / "run", console=quiet())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (outcome.step, outcome.signal) == (STEPS, None)
 
 
 def test_a_signal_while_the_step_compiles_waits_for_nothing(tmp_path, monkeypatch):
@@ -435,12 +504,14 @@ def test_a_terminal_that_cannot_be_written_over_gets_plain_lines(monkeypatch):
 
 
 def test_too_little_memory_is_said(tmp_path, monkeypatch):
-    def steps(*_):
+    def steps(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    monkeypatch.setattr(session_module.Session, "_steps", steps)
-    with pytest.raises(InputError, match="memory: .* 16 rows a step .*allocating 9 bytes"):
-        train(CONFIG, tmp_path / "run", console=quiet())
+    for where in ("Session._steps", "make_stream"):
+        monkeypatch.setattr(f"gan_jax.session.{where}", steps)
+        with pytest.raises(InputError, match="memory: .* 16 rows a step .*allocating 9 bytes"):
+            train(CONFIG, tmp_path / where, console=quiet())
+        monkeypatch.undo()
 
 
 def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
@@ -457,9 +528,16 @@ def test_chunks_are_short_when_steps_are_slow(tmp_path, monkeypatch):
         return wrapped
 
     monkeypatch.setattr(session_module, "advance", counted)
-    monkeypatch.setattr(session_module, "_CHUNK_SECONDS", 0.0)
-    train(dataclasses.replace(CONFIG, steps=12), tmp_path / "run", console=quiet())
-    assert counts == [1] * 12
+    count, steps_a_second = Progress.count, 4.0
+
+    def slowly(self, step):
+        count(self, step)
+        self.rate = min(self.rate, steps_a_second)
+
+    monkeypatch.setattr(Progress, "count", slowly)
+    train(dataclasses.replace(CONFIG, steps=9), tmp_path / "run", console=quiet())
+    assert sum(counts) == 9 and counts[0] == 1
+    assert max(counts) / steps_a_second <= 1  # of the five seconds that a signal may take
 
 
 def test_config_file_of_a_run_starts_the_same_run(whole, tmp_path):

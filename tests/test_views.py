@@ -9,10 +9,11 @@ import optax
 import pytest
 from conftest import assert_close, assert_same_bits, random_batch, tiny_config
 
+from gan_jax.assembly import from_config
 from gan_jax.config import DiscriminatorConfig
 from gan_jax.errors import InputError
 from gan_jax.game import Round
-from gan_jax.gan import build, from_config
+from gan_jax.gan import build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES

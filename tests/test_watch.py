@@ -14,6 +14,7 @@ import pytest
 from conftest import assert_same_bits, striped_images, tiny_config
 from rich.console import Console
 
+from gan_jax.assembly import from_config
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.cli import main
 from gan_jax.data import load as load_data
@@ -21,7 +22,6 @@ from gan_jax.errors import InputError
 from gan_jax.evaluate import evaluate
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.fitting import game_facts
-from gan_jax.gan import from_config
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run

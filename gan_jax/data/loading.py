@@ -1,7 +1,7 @@
 """From a name or a path to a data set: which reader, and which rows are set aside."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ __all__ = ["NAMES", "load", "location", "refuse_unknown"]
 
 # What to offer first; tensorflow-datasets knows hundreds more. These names always mean these data
 # sets: for a folder of the same name say "./mnist".
-NAMES = ("digits", "mnist", "fashion_mnist", "kmnist", *MIXTURES)
+BUILT_IN: Mapping[str, Callable[[], Source]] = {"digits": load_digits}
+NAMES = (*BUILT_IN, "mnist", "fashion_mnist", "kmnist", *MIXTURES)
 TEST_SHARE = 0.1
 
 
@@ -58,13 +59,13 @@ def refuse_unknown(dataset: str, data_dir: str) -> None:
     Raises:
         InputError: as `load`.
     """
-    if dataset != "digits" and dataset not in MIXTURES and location(dataset) is None:
+    if dataset not in (*BUILT_IN, *MIXTURES) and location(dataset) is None:
         refuse_unobtainable(dataset, data_dir)
 
 
 def _read(dataset: str, data_dir: str, tell: Callable[[str], None]) -> Source:
-    if dataset == "digits":
-        return load_digits()
+    if dataset in BUILT_IN:
+        return BUILT_IN[dataset]()
     path = location(dataset)
     return load_prepared(dataset, data_dir, tell) if path is None else _read_path(path)
 
