@@ -192,7 +192,11 @@ def write_samples(
 
 
 def by_class(samples: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, int | None]:
-    """Images for a grid with a row for each class, and its columns; else as they are."""
+    """Images for a grid with a row for each class, and its columns; else as they are.
+
+    ``[n, height, width, channels]`` and labels ``[n]`` to ``[classes * columns, ...]``, black where
+    a class has fewer.
+    """
     if labels is None or samples.ndim != 4:
         return samples, None
     classes = list(dict.fromkeys(np.asarray(labels).tolist()))  # in the order they come in

@@ -30,17 +30,20 @@ def quiet() -> Console:
 
 @pytest.fixture(scope="module")
 def classify():
-    """``[n, 28, 28, 1] uint8 -> [n]`` classes; at least 99 % right on real test digits."""
+    """``[n, 28, 28, 1] uint8 -> [n, 10]``; at least 99 % right on real test digits."""
     classifier, accuracy = classifier_of(load(MNIST), quiet())
     assert accuracy >= 0.99
-    return lambda images: read(classifier, images).probabilities.argmax(1)
+    return lambda images: read(classifier, images).probabilities
 
 
 @needs_shared
 def test_default_recipe_makes_all_digits(classify, tmp_path):
-    config = dataclasses.replace(recipe("gan"), dataset=MNIST, steps=20_000)
+    """By as many steps as two cores make in a minute: ten classes, nine samples of ten readable."""
+    config = dataclasses.replace(recipe("gan"), dataset=MNIST, steps=16_000)
     run = train(config, tmp_path / "run", console=quiet()).run
-    share = np.bincount(classify(sample_run(run.path, 10_000)), minlength=10) / 10_000
+    probabilities = classify(sample_run(run.path, 10_000))
+    assert (probabilities.max(axis=1) > 0.9).mean() >= 0.9
+    share = np.bincount(probabilities.argmax(axis=1), minlength=10) / 10_000
     assert (share > 0).all()
     assert 0.5 * np.abs(share - 0.1).sum() <= 0.15  # total variation from uniform
 

@@ -43,7 +43,11 @@ def classifier_score(probabilities: Rows) -> float:
 
 
 def class_shares(labels: Rows, classes: int) -> np.ndarray:
-    """Share of each class among labels ``[n]``, ``[classes]``."""
+    """Share of each class among labels ``[n]``, ``[classes]``.
+
+    Raises:
+        InputError: labels of another rank, none at all, or one out of 0 to classes - 1.
+    """
     found = np.asarray(labels)
     if found.ndim != 1 or not len(found):
         raise InputError(f"labels: shape {found.shape}; one label a row is allowed")
@@ -59,6 +63,9 @@ def class_balance(generated: np.ndarray, data: np.ndarray) -> Balance:
 
     Between two samples of n rows from one distribution, the reverse KL is about
     (classes - 1) / (2 n) and no better.
+
+    Raises:
+        InputError: shares of different shapes, or not of rank 1.
     """
     first, second = np.asarray(generated, np.float64), np.asarray(data, np.float64)
     if first.shape != second.shape or first.ndim != 1:

@@ -23,6 +23,9 @@ def parzen_log_likelihood(samples: Rows, rows: Rows, width: float) -> Estimate:
         samples: generated, ``[n, d]``.
         rows: real, ``[m, d]``.
         width: standard deviation of a window.
+
+    Raises:
+        InputError: rows of different widths or not finite, or a width that is not positive.
     """
     centres, points = check_rows(samples=samples, rows=rows, least=1)
     if not width > 0:

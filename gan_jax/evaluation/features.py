@@ -123,7 +123,11 @@ def train_classifier(
 
 
 def read(classifier: Classifier, images: np.ndarray) -> Reading:
-    """Features and probabilities of uint8 images, by blocks.
+    """Features ``[n, features]`` and probabilities ``[n, classes]`` of images, by blocks.
+
+    Args:
+        classifier: as `train_classifier` makes it.
+        images: ``[n, height, width, channels]`` uint8.
 
     Raises:
         InputError: images of another type, rank or shape than it was made for.

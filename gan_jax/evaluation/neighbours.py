@@ -256,5 +256,5 @@ def _mann_whitney_score(fake: np.ndarray, real: np.ndarray) -> float:
 
 
 def neighbour_radius(rows: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance of each row to the k-th nearest other row of the same set."""
+    """Squared distance of each row ``[n, d]`` to the k-th nearest other of its set, ``[n]``."""
     return nearest(rows, rows, k + 1)[0][:, k]  # a row is its own nearest

@@ -73,6 +73,13 @@ def divergence_bound(real_logits: Rows, fake_logits: Rows) -> float:
 
     ``½ (E log D(x) + E log(1 - D(G(z)))) + log 2``: a bound only on rows that the discriminator was
     not trained on; log 2 at most, reached where it tells all apart. arXiv:1406.2661.
+
+    Args:
+        real_logits: of real rows, ``[n]``.
+        fake_logits: of generated rows, ``[m]``.
+
+    Raises:
+        InputError: logits of another rank, or none.
     """
     real, fake = (np.asarray(x, np.float64) for x in (real_logits, fake_logits))
     for name, logits in (("real_logits", real), ("fake_logits", fake)):

@@ -96,7 +96,10 @@ def discriminator_network(module: nn.Module, config: Config) -> Network:
 
 
 def beside(samples: jax.Array, labels: Labels | None, classes: int) -> jax.Array:
-    """Labels as further features, or as further channels of every pixel: one is 1, if any."""
+    """Labels as further features, or as further channels of every pixel: one is 1, if any.
+
+    ``[batch, ..., channels]`` and labels ``[batch]`` to ``[batch, ..., channels + classes]``.
+    """
     told = jax.nn.one_hot(needed(labels), classes)
     told = told.reshape(told.shape[0], *(1,) * (samples.ndim - 2), classes)
     planes = jnp.broadcast_to(told, (*samples.shape[:-1], classes))
@@ -118,7 +121,8 @@ def with_deviation(samples: jax.Array) -> jax.Array:
     """One more feature or channel: the deviation over the batch, averaged over all features.
 
     Minibatch standard deviation (arXiv:1710.10196), seen where samples come in: a discriminator
-    that is told how varied a batch is sees a collapse at once.
+    that is told how varied a batch is sees a collapse at once. ``[batch, ..., channels]`` to
+    ``[batch, ..., channels + 1]``.
     """
     variance = jnp.var(samples, axis=0)
     deviation = jnp.mean(jnp.sqrt(variance + 1e-8))  # its gradient at 0 would be 1/0

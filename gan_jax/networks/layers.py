@@ -99,7 +99,10 @@ def Dense(width: int, precision: str, normalization: str) -> nn.Module:
 
 
 def normalize(name: str, x: jax.Array) -> jax.Array:
-    """Layer normalisation over all of a row's features (arXiv:1607.06450), where asked for."""
+    """Layer normalisation over all features of a row ``[batch, ...]``, if ``name`` is "layer".
+
+    arXiv:1607.06450.
+    """
     return nn.LayerNorm(reduction_axes=range(1, x.ndim))(x) if name == "layer" else x
 
 
