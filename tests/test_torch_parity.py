@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import gan as gan_module
+from gan_jax import assembly
 from gan_jax.assembly import from_config
 from gan_jax.config import Config
 from gan_jax.recipes import recipe
@@ -56,7 +56,7 @@ def test_steps_are_those_of_pytorch(name, monkeypatch):
     config = Config.from_dict(tomllib.loads(str(value("config"))))
     assert but_for_sizes(config) == but_for_sizes(recipe(name))
     fixed = {}
-    monkeypatch.setattr(gan_module, "_latents", lambda *_: lambda key, count: fixed["latents"])
+    monkeypatch.setattr(assembly, "_latents", lambda *_: lambda key, count: fixed["latents"])
     gan = from_config(config)
     state = gan.init(jax.random.key(0))
     start = {
