@@ -1,5 +1,6 @@
 """A run: one folder that holds the config, metrics, checkpoints and pictures of one training."""
 
+import dataclasses
 import json
 import math
 import os
@@ -191,7 +192,11 @@ def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
         raise InputError(
             f"{run.best.folder}: no best checkpoint; a run keeps one under --evaluation-interval"
         )
-    gan = from_config(run.read_config())
+    config = run.read_config()
+    if config.precision == "tf32" and jax.default_backend() != "gpu":
+        # Parameters are float32's, and what was learned on a GPU can be looked at anywhere.
+        config = dataclasses.replace(config, precision="float32")
+    gan = from_config(config)
     checkpoints = run.best if best else run.checkpoints
     state, _, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
     for note in notes:

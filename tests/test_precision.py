@@ -1,6 +1,7 @@
 """How matrix products are rounded, forwards and in every gradient."""
 
 import dataclasses
+import io
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import assert_close, assert_same_bits, random_batch, stack, tiny_config
+from rich.console import Console
 
 from gan_jax import precision
 from gan_jax.assembly import from_config
@@ -20,6 +22,8 @@ from gan_jax.errors import InputError
 from gan_jax.loops import population, scan_steps
 from gan_jax.precision import product
 from gan_jax.recipes import recipe
+from gan_jax.sampling import sample_run
+from gan_jax.train import resume, train
 
 DENSE = (((1,), (0,)), ((), ()))
 bfloat16 = product("bfloat16")
@@ -149,4 +153,17 @@ def test_tf32_needs_a_gpu(capsys, tmp_path):
     arguments = ["train", "--precision", "tf32", "--run-dir", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert "precision: tf32 needs a GPU" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="a GPU has tf32")
+def test_what_a_gpu_learned_in_tf32_can_be_looked_at_anywhere(tmp_path):
+    console = Console(file=io.StringIO())
+    run = train(tiny_config(steps=2), tmp_path / "run", console=console).run
+    before = sample_run(run.path, 5)
+    text = run.config_path.read_text()
+    run.config_path.write_text(text.replace('precision = "float32"', 'precision = "tf32"'))
+    assert run.read_config().precision == "tf32"
+    np.testing.assert_array_equal(sample_run(run.path, 5), before)
+    with pytest.raises(InputError, match="precision: tf32 needs a GPU"):
+        resume(run.path, 4, console=console)
     assert not (tmp_path / "run").exists()
