@@ -153,6 +153,7 @@ def test_tf32_needs_a_gpu(capsys, tmp_path):
     arguments = ["train", "--precision", "tf32", "--run-dir", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert "precision: tf32 needs a GPU" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="a GPU has tf32")
@@ -166,4 +167,3 @@ def test_what_a_gpu_learned_in_tf32_can_be_looked_at_anywhere(tmp_path):
     np.testing.assert_array_equal(sample_run(run.path, 5), before)
     with pytest.raises(InputError, match="precision: tf32 needs a GPU"):
         resume(run.path, 4, console=console)
-    assert not (tmp_path / "run").exists()
