@@ -25,22 +25,7 @@ from gan_jax.terms import HEADS_OF, TERMS
 from gan_jax.types import Key, Latents
 from gan_jax.views import check_shift
 
-__all__ = ["check_names", "from_config"]
-
-
-def check_names(config: Config) -> None:
-    """Refuse a loss, penalty, term or network that no table holds; no data are needed to tell.
-
-    Raises:
-        InputError: it says which field.
-    """
-    lookup("loss", config.loss, LOSSES)
-    for name in config.penalties:
-        lookup("penalties", name, PENALTIES)
-    for name in config.terms:
-        lookup("terms", name, TERMS)
-    lookup("generator.name", config.generator.name, GENERATORS)
-    lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
+__all__ = ["from_config"]
 
 
 def from_config(config: Config) -> GAN:
@@ -50,18 +35,22 @@ def from_config(config: Config) -> GAN:
         InputError: a value out of its range, or a name that no table holds; it says which field.
     """
     config.validate()
-    check_names(config)
+    loss = lookup("loss", config.loss, LOSSES)
+    penalties = {name: lookup("penalties", name, PENALTIES) for name in config.penalties}
+    terms = {name: lookup("terms", name, TERMS) for name in config.terms}
+    generator = lookup("generator.name", config.generator.name, GENERATORS)
+    discriminator = lookup("discriminator.name", config.discriminator.name, DISCRIMINATORS)
     _check_together(config)
     return build(
-        generator=GENERATORS[config.generator.name](config),
-        discriminator=DISCRIMINATORS[config.discriminator.name](config),
-        loss=LOSSES[config.loss],
+        generator=generator(config),
+        discriminator=discriminator(config),
+        loss=loss,
         generator_optimizer=_optimizer(config, "generator"),
         discriminator_optimizer=_optimizer(config, "discriminator"),
         draw_latents=_latents(config.generator),
         sample_latents=_latents(config.generator, config.generator.temperature),
-        penalties={name: (PENALTIES[name], gamma) for name, gamma in config.penalties.items()},
-        terms={name: (TERMS[name], weight) for name, weight in config.terms.items()},
+        penalties={name: (penalties[name], gamma) for name, gamma in config.penalties.items()},
+        terms={name: (terms[name], weight) for name, weight in config.terms.items()},
         shift=config.discriminator.shift,
         noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,
         pack=config.discriminator.pack,

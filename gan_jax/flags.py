@@ -161,8 +161,6 @@ def refuse_unknown_names(config: Config) -> None:
         InputError: it names the field.
     """
     for flag, names in NAMES.items():
-        if flag == "--recipe":  # looked up by whoever asked for it
-            continue
         for player in ("generator", "discriminator"):
             field = flag.removeprefix("--").replace("PLAYER", player).replace("-", "_")
             value: Any = config

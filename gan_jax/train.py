@@ -19,7 +19,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from gan_jax.assembly import check_names, from_config
+from gan_jax.assembly import from_config
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture
 from gan_jax.errors import InputError
@@ -62,7 +62,6 @@ def train(
     """
     config.validate()
     product(config.precision)  # refused before anything is loaded
-    check_names(config)
     read_wishes(config)
     Run(run_dir or "runs").checkpoints.refuse_place()
     if run_dir is not None:
