@@ -21,7 +21,7 @@ from typing import Any
 
 from gan_jax import environment
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = environment.cores()
 environment.prepare()
 os.environ["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={CORES}"
 

@@ -1,7 +1,6 @@
 """What a command says while it runs: where, then a live line on a terminal, else plain ones."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 import gan_jax
+from gan_jax.environment import cores
 
 __all__ = ["Progress", "describe_device", "say", "stage"]
 
@@ -28,8 +28,7 @@ def describe_device(precision: str) -> str:
     device = jax.devices()[0]
     kind = f"{jax.device_count()} x {device.device_kind}"
     if device.platform == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        kind = f"cpu, {cores} cores"
+        kind = f"cpu, {cores()} cores"
     return (
         f"gan_jax {gan_jax.__version__} on {kind}; {precision}; "
         f"jax {jax.__version__}, flax {flax.__version__}, optax {optax.__version__}"
