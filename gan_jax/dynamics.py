@@ -16,22 +16,29 @@ Each is a test, as are those of Dirac-GAN under every loss.
 
 import operator
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from gan_jax.errors import InputError
 from gan_jax.game import Game, Report, Round
-from gan_jax.state import GANState, Metrics, Player, at_params, gradient_norm
-from gan_jax.types import Batch, Key, Params, Samples
+from gan_jax.moves import (
+    Gradients,
+    Moves,
+    Optimizers,
+    answer,
+    draw_round,
+    generator_report,
+    judge_round,
+    metrics_of,
+    move,
+    move_both,
+)
+from gan_jax.state import GANState, Metrics, Player, at_params
+from gan_jax.types import Batch, Key, Params
 
 __all__ = [
     "Dynamics",
-    "Gradients",
-    "Moves",
-    "Optimizers",
     "alternating",
     "consensus",
     "extragradient",
@@ -40,31 +47,7 @@ __all__ = [
     "unrolled",
 ]
 
-
-class Optimizers(NamedTuple):
-    """One optax transformation for each player."""
-
-    generator: optax.GradientTransformation
-    discriminator: optax.GradientTransformation
-
-
-class Moves(NamedTuple):
-    """What a step of the dynamics yields."""
-
-    generator: Player
-    discriminator: Player
-    metrics: Metrics
-
-
-class Gradients(NamedTuple):
-    """The game's vector field: what each player would descend, the other standing still."""
-
-    generator: Params
-    discriminator: Params
-
-
 Dynamics = Callable[[Game, Optimizers], Callable[[GANState, Batch], Moves]]
-Pullback = Callable[[Samples], tuple[Params]]
 
 
 def alternating(discriminator_steps: int = 1, generator_steps: int = 1) -> Dynamics:
@@ -109,8 +92,8 @@ def simultaneous() -> Dynamics:
 
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def play(state: GANState, batch: Batch) -> Moves:
-            found, report = gradients(game, state, batch)
-            return _move_both(optimizers, state, found, report)
+            found, metrics = gradients(game, state, batch)
+            return move_both(optimizers, state, found, metrics)
 
         return play
 
@@ -126,11 +109,11 @@ def extragradient() -> Dynamics:
 
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def play(state: GANState, batch: Batch) -> Moves:
-            first, report = gradients(game, state, batch)
-            ahead = _move_both(optimizers, state, first, report)
+            first, metrics = gradients(game, state, batch)
+            ahead = move_both(optimizers, state, first, metrics)
             there = at_params(state, ahead.generator.params, ahead.discriminator.params)
             found, _ = gradients(game, there, batch)
-            return _move_both(optimizers, state, found, report)
+            return move_both(optimizers, state, found, metrics)
 
         return play
 
@@ -147,32 +130,27 @@ def consensus(weight: jax.typing.ArrayLike) -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def play(state: GANState, batch: Batch) -> Moves:
             def unrest(players: Gradients):
-                found, report = gradients(game, at_params(state, *players), batch)
-                return 0.5 * sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(found)), (
-                    found,
-                    report,
-                )
+                found, metrics = gradients(game, at_params(state, *players), batch)
+                squares = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(found))
+                return 0.5 * squares, (found, metrics)
 
             here = Gradients(state.generator.params, state.discriminator.params)
-            calming, (found, report) = jax.grad(unrest, has_aux=True)(here)
+            calming, (found, metrics) = jax.grad(unrest, has_aux=True)(here)
             total = jax.tree.map(lambda v, calm: v + weight * calm, found, calming)
-            return _move_both(optimizers, state, total, report)
+            return move_both(optimizers, state, total, metrics)
 
         return play
 
     return dynamics
 
 
-def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Report]:
-    """What each player would descend where both stand now, and what there is to report of it."""
+def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Metrics]:
+    """What each player would descend where both stand now, and the metrics of that."""
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), (1, 3))[0]
-    round, pullback = _draw(game, state, state.generator.params, keys, batch)
-    gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
-    (loss, report), at_discriminator = gradient_of(state.discriminator.params, round)
-    report["discriminator_loss"] = loss
-    report["discriminator_gradient_norm"] = gradient_norm(at_discriminator)
-    at_generator = _answer(game, state.discriminator.params, round, pullback, report)
-    return Gradients(at_generator, at_discriminator), report
+    round, pullback = draw_round(game, state, state.generator.params, keys, batch)
+    at_discriminator, judged = judge_round(game, state.discriminator.params, round)
+    at_generator, answered = answer(game, state.discriminator.params, round, pullback)
+    return Gradients(at_generator, at_discriminator), metrics_of(judged, answered)
 
 
 def _alternating(
@@ -181,136 +159,76 @@ def _alternating(
     ahead: tuple[jax.typing.ArrayLike, int] | None = None,
 ) -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
-        def move_discriminator(player: Player, round: Round):
-            gradient_of = jax.value_and_grad(game.discriminator_loss, has_aux=True)
-            (loss, report), gradient = gradient_of(player.params, round)
-            report["discriminator_loss"] = loss
-            report["discriminator_gradient_norm"] = gradient_norm(gradient)
-            return _update(optimizers.discriminator, player, gradient), report
+        def judged_move(player: Player, round: Round):
+            gradient, report = judge_round(game, player.params, round)
+            return move(optimizers.discriminator, player, gradient), report
 
         def play(state: GANState, batch: Batch) -> Moves:
             step_key = jax.random.fold_in(state.key, state.step)
             keys = jax.random.split(step_key, (discriminator_steps + generator_steps - 1, 3))
             mine, further = keys[:discriminator_steps], keys[discriminator_steps:]
-            params = state.generator.params
+            params, discriminator = state.generator.params, state.discriminator
+            parts = _split_rows(batch, discriminator_steps)
+            earlier = jax.tree.map(lambda x: x[:-1], parts)
+            last = jax.tree.map(lambda x: x[-1], parts)
 
             def earlier_move(player: Player, turn: tuple[Key, Batch]):
-                round, _ = _draw(game, state, params, *turn)
-                player, _ = move_discriminator(player, round)
-                return player, None
+                round, _ = draw_round(game, state, params, *turn)
+                return judged_move(player, round)[0], None
 
-            parts = _split_rows(batch, discriminator_steps)
-            earlier, last = (
-                jax.tree.map(lambda x: x[:-1], parts),
-                jax.tree.map(lambda x: x[-1], parts),
-            )
-            discriminator = state.discriminator
             if discriminator_steps > 1:
                 discriminator, _ = jax.lax.scan(earlier_move, discriminator, (mine[:-1], earlier))
+            round, pullback = draw_round(game, state, params, mine[-1], last)
+            discriminator, judged = judged_move(discriminator, round)
 
-            round, pullback = _draw(game, state, params, mine[-1], last)
-            discriminator, report = move_discriminator(discriminator, round)
             if ahead is None:
-                gradient = _answer(game, discriminator.params, round, pullback, report)
+                gradient, answered = answer(game, discriminator.params, round, pullback)
             else:
-                gradient = _answer_ahead(*ahead, discriminator, round, mine[-1], state, report)
-            generator = _update(optimizers.generator, state.generator, gradient)
+                gradient, answered = _answer_ahead(
+                    game, judged_move, *ahead, discriminator, params, round, mine[-1]
+                )
+            generator = move(optimizers.generator, state.generator, gradient)
 
             def further_move(player: Player, key: Key):
-                round, pullback = _draw(game, state, player.params, key, last)
-                gradient = _answer(game, discriminator.params, round, pullback, {"extra": {}})
-                return _update(optimizers.generator, player, gradient), None
+                round, pullback = draw_round(game, state, player.params, key, last)
+                gradient, _ = answer(game, discriminator.params, round, pullback)
+                return move(optimizers.generator, player, gradient), None
 
             if generator_steps > 1:
                 generator, _ = jax.lax.scan(further_move, generator, further)
-            return Moves(generator, discriminator, _metrics(report))
-
-        def _answer_ahead(
-            steps: jax.typing.ArrayLike,
-            most: int,
-            discriminator: Player,
-            round: Round,
-            keys: Key,
-            state: GANState,
-            report: Report,
-        ) -> Params:
-            def objective(params: Params):
-                samples = game.generate(params, round.latents, round.real.labels, keys[1])
-                seen = round._replace(fake=round.fake._replace(samples=samples))
-
-                def move(player: Player, index: jax.Array):
-                    moved, _ = move_discriminator(player, seen)
-                    made = index < steps
-                    return jax.tree.map(
-                        lambda new, old: jnp.where(made, new, old), moved, player
-                    ), None
-
-                later, _ = jax.lax.scan(move, discriminator, jnp.arange(most))
-                return game.generator_loss(later.params, seen)
-
-            (loss, extra), gradient = jax.value_and_grad(objective, has_aux=True)(
-                state.generator.params
-            )
-            _report_answer(report, loss, extra, gradient)
-            return gradient
+            return Moves(generator, discriminator, metrics_of(judged, answered))
 
         return play
 
     return dynamics
 
 
-def _draw(
-    game: Game, state: GANState, params: Params, keys: Key, real: Batch
-) -> tuple[Round, Pullback]:
-    """One round's fakes, and the way back from them to the generator's parameters."""
-    latent_key, generator_key, round_key = keys
-    latents = game.draw_latents(latent_key, real.samples.shape[0])
-    samples, pullback = jax.vjp(
-        lambda params: game.generate(params, latents, real.labels, generator_key), params
-    )
-    fake = Batch(samples, real.labels)
-    round = Round(real, fake, latents, round_key, state.step, state.hyperparameters)
-    return round, pullback
+def _answer_ahead(
+    game: Game,
+    judged_move: Callable[[Player, Round], tuple[Player, Report]],
+    steps: jax.typing.ArrayLike,
+    most: int,
+    discriminator: Player,
+    generator: Params,
+    round: Round,
+    keys: Key,
+) -> tuple[Params, Report]:
+    """The generator's gradient through ``steps`` of ``most`` moves that the other would make."""
 
+    def objective(params: Params):
+        samples = game.generate(params, round.latents, round.real.labels, keys[1])
+        seen = round._replace(fake=round.fake._replace(samples=samples))
 
-def _answer(
-    game: Game, discriminator: Params, round: Round, pullback: Pullback, report: Report
-) -> Params:
-    """The generator's gradient by that at its samples; adds to the report."""
+        def look(player: Player, index: jax.Array):
+            moved, _ = judged_move(player, seen)
+            made = index < steps
+            return jax.tree.map(lambda new, old: jnp.where(made, new, old), moved, player), None
 
-    def objective(samples: jax.Array):
-        return game.generator_loss(
-            discriminator, round._replace(fake=round.fake._replace(samples=samples))
-        )
+        later, _ = jax.lax.scan(look, discriminator, jnp.arange(most))
+        return game.generator_loss(later.params, seen)
 
-    (loss, extra), at_fakes = jax.value_and_grad(objective, has_aux=True)(round.fake.samples)
-    (gradient,) = pullback(at_fakes)
-    _report_answer(report, loss, extra, gradient)
-    return gradient
-
-
-def _report_answer(report: Report, loss: jax.Array, extra: Report, gradient: Params) -> None:
-    report["extra"] = report["extra"] | extra["extra"]
-    report["generator_loss"] = loss
-    report["generator_gradient_norm"] = gradient_norm(gradient)
-
-
-def _metrics(report: Report) -> Metrics:
-    finite = jnp.all(jnp.isfinite(jnp.stack(jax.tree.leaves(report))))
-    return Metrics(**report, finite=finite)
-
-
-def _move_both(optimizers: Optimizers, state: GANState, found: Gradients, report: Report) -> Moves:
-    return Moves(
-        _update(optimizers.generator, state.generator, found.generator),
-        _update(optimizers.discriminator, state.discriminator, found.discriminator),
-        _metrics(report),
-    )
-
-
-def _update(optimizer: optax.GradientTransformation, player: Player, gradient: Params) -> Player:
-    updates, opt_state = optimizer.update(gradient, player.opt_state, player.params)
-    return Player(params=optax.apply_updates(player.params, updates), opt_state=opt_state)
+    (loss, report), gradient = jax.value_and_grad(objective, has_aux=True)(generator)
+    return gradient, generator_report(report, loss, gradient)
 
 
 def _split_rows(batch: Batch, parts: int) -> Batch:

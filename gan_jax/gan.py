@@ -7,11 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.dynamics import (
-    Dynamics,
-    Optimizers,
-    alternating,
-)
+from gan_jax.dynamics import Dynamics, alternating
 from gan_jax.errors import InputError
 from gan_jax.game import (
     ClusteredLatents,
@@ -20,6 +16,7 @@ from gan_jax.game import (
     normal_latents,
 )
 from gan_jax.losses import AdversarialLoss
+from gan_jax.moves import Optimizers
 from gan_jax.networks import Network
 from gan_jax.penalties import Penalty
 from gan_jax.state import GANState, Metrics, Player

@@ -17,9 +17,10 @@ import pytest
 from conftest import dirac, spectral
 from known_losses import KNOWN, eigenvalues, field_of
 
-from gan_jax.dynamics import Gradients, gradients
+from gan_jax.dynamics import gradients
 from gan_jax.evaluation.spectrum import game_jacobian, game_spectrum
 from gan_jax.losses import LOSSES
+from gan_jax.moves import Gradients
 from gan_jax.state import at_params
 from gan_jax.types import Batch
 

@@ -25,6 +25,7 @@ ROOMS = [
     "state",
     "game",
     "views",
+    "moves",
     "dynamics",
     "gan",
     "assembly",

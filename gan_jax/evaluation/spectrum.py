@@ -16,9 +16,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy.sparse import linalg
 
-from gan_jax.dynamics import Gradients, gradients
+from gan_jax.dynamics import gradients
 from gan_jax.errors import InputError
 from gan_jax.game import Game
+from gan_jax.moves import Gradients
 from gan_jax.state import GANState, at_params
 from gan_jax.types import Batch
 
