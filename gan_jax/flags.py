@@ -65,7 +65,7 @@ class TrainFlags:
 class ResumeFlags:
     """Go on with a run from its newest checkpoint, as if it had never stopped."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """The run's folder."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The new total; by default what the run was started with."""
@@ -81,11 +81,11 @@ class ResumeFlags:
 class SampleFlags:
     """Draw samples from a run's generator."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """The run's folder."""
-    count: Annotated[int, tyro.conf.arg(metavar="N")]
+    count: Annotated[int, tyro.conf.arg(metavar="N")] = 100
     """How many."""
-    output: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    output: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("samples.png")
     """A .png picture, or an .npz file with `images` (uint8) or `samples` (float32)."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed draws the same samples."""

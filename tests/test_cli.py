@@ -95,7 +95,7 @@ BEFORE_JAX = [
     (["train", "--dataset", "mnist"], 2, "storage.googleapis.com cannot be reached to download"),
     (["resume", "nowhere"], 2, "nowhere: holds no run"),
     (["sample", "nowhere", "--count", "3", "--output", "a.npz"], 2, "nowhere: holds no run"),
-    (["sample", "nowhere"], 2, "--count"),
+    (["sample"], 2, "RUN"),
     (["recipes"], 0, "concept"),
     (["recipes", "concept"], 0, "learning_rate = 0.01"),
     (["recipes", "gann"], 2, "did you mean 'gan'?"),
@@ -318,6 +318,9 @@ def test_two_steps_of_every_source(name, sources, tmp_path, monkeypatch):
     with Image.open(run.final_path) as picture:
         assert picture.size[0] > 500
 
+    assert main(["sample", "run"]) == 0
+    with Image.open("samples.png") as picture:  # a hundred
+        assert picture.size[0] > 500
     assert main(["sample", "run", "--count", "7", "--output", "s.npz"]) == 0
     with np.load("s.npz") as file:
         (field,) = file.files
