@@ -14,6 +14,7 @@ Its field has a matrix F of eigenvalues :math:`\pm i`, a step of plain gradients
 Each is a test, as are those of Dirac-GAN under every loss.
 """
 
+import functools
 import operator
 from collections.abc import Callable
 
@@ -21,21 +22,20 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import InputError
-from gan_jax.game import Game, Report, Round
+from gan_jax.game import Game, Round
 from gan_jax.moves import (
     Gradients,
     Moves,
     Optimizers,
     answer,
     draw_round,
-    generator_report,
     judge_round,
     metrics_of,
     move,
     move_both,
 )
 from gan_jax.state import GANState, Metrics, Player, at_params
-from gan_jax.types import Batch, Key, Params
+from gan_jax.types import Batch, Key
 
 __all__ = [
     "Dynamics",
@@ -93,7 +93,7 @@ def simultaneous() -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def play(state: GANState, batch: Batch) -> Moves:
             found, metrics = gradients(game, state, batch)
-            return move_both(optimizers, state, found, metrics)
+            return Moves(*move_both(optimizers, state, found), metrics)
 
         return play
 
@@ -110,10 +110,10 @@ def extragradient() -> Dynamics:
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def play(state: GANState, batch: Batch) -> Moves:
             first, metrics = gradients(game, state, batch)
-            ahead = move_both(optimizers, state, first, metrics)
-            there = at_params(state, ahead.generator.params, ahead.discriminator.params)
+            ahead = move_both(optimizers, state, first)
+            there = at_params(state, *(player.params for player in ahead))
             found, _ = gradients(game, there, batch)
-            return move_both(optimizers, state, found, metrics)
+            return Moves(*move_both(optimizers, state, found), metrics)
 
         return play
 
@@ -137,7 +137,7 @@ def consensus(weight: jax.typing.ArrayLike) -> Dynamics:
             here = Gradients(state.generator.params, state.discriminator.params)
             calming, (found, metrics) = jax.grad(unrest, has_aux=True)(here)
             total = jax.tree.map(lambda v, calm: v + weight * calm, found, calming)
-            return move_both(optimizers, state, total, metrics)
+            return Moves(*move_both(optimizers, state, total), metrics)
 
         return play
 
@@ -149,7 +149,8 @@ def gradients(game: Game, state: GANState, batch: Batch) -> tuple[Gradients, Met
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), (1, 3))[0]
     round, pullback = draw_round(game, state, state.generator.params, keys, batch)
     at_discriminator, judged = judge_round(game, state.discriminator.params, round)
-    at_generator, answered = answer(game, state.discriminator.params, round, pullback)
+    objective = functools.partial(game.generator_loss, state.discriminator.params)
+    at_generator, answered = answer(objective, round, pullback)
     return Gradients(at_generator, at_discriminator), metrics_of(judged, answered)
 
 
@@ -158,77 +159,66 @@ def _alternating(
     generator_steps: int,
     ahead: tuple[jax.typing.ArrayLike, int] | None = None,
 ) -> Dynamics:
+    for field, found in (
+        ("discriminator_steps", discriminator_steps),
+        ("generator_steps", generator_steps),
+    ):
+        if found < 1:
+            raise InputError(f"{field}: {found} is out of range; at least 1 is allowed")
+
     def dynamics(game: Game, optimizers: Optimizers) -> Callable[[GANState, Batch], Moves]:
         def judged_move(player: Player, round: Round):
             gradient, report = judge_round(game, player.params, round)
             return move(optimizers.discriminator, player, gradient), report
 
+        def looking_ahead(steps: jax.typing.ArrayLike, most: int, judge: Player, round: Round):
+            """The generator's objective after ``steps`` of ``most`` moves that ``judge`` makes."""
+
+            def look(player: Player, index: jax.Array):
+                moved, _ = judged_move(player, round)
+                made = index < steps
+                return jax.tree.map(lambda new, old: jnp.where(made, new, old), moved, player), None
+
+            later, _ = jax.lax.scan(look, judge, jnp.arange(most))
+            return game.generator_loss(later.params, round)
+
         def play(state: GANState, batch: Batch) -> Moves:
             step_key = jax.random.fold_in(state.key, state.step)
             keys = jax.random.split(step_key, (discriminator_steps + generator_steps - 1, 3))
-            mine, further = keys[:discriminator_steps], keys[discriminator_steps:]
-            params, discriminator = state.generator.params, state.discriminator
             parts = _split_rows(batch, discriminator_steps)
             earlier = jax.tree.map(lambda x: x[:-1], parts)
             last = jax.tree.map(lambda x: x[-1], parts)
 
             def earlier_move(player: Player, turn: tuple[Key, Batch]):
-                round, _ = draw_round(game, state, params, *turn)
+                round, _ = draw_round(game, state, state.generator.params, *turn)
                 return judged_move(player, round)[0], None
 
+            judge = state.discriminator
             if discriminator_steps > 1:
-                discriminator, _ = jax.lax.scan(earlier_move, discriminator, (mine[:-1], earlier))
-            round, pullback = draw_round(game, state, params, mine[-1], last)
-            discriminator, judged = judged_move(discriminator, round)
+                turns = (keys[: discriminator_steps - 1], earlier)
+                judge, _ = jax.lax.scan(earlier_move, judge, turns)
+            round, pullback = draw_round(
+                game, state, state.generator.params, keys[discriminator_steps - 1], last
+            )
+            judge, judged = judged_move(judge, round)
 
-            if ahead is None:
-                gradient, answered = answer(game, discriminator.params, round, pullback)
-            else:
-                gradient, answered = _answer_ahead(
-                    game, judged_move, *ahead, discriminator, params, round, mine[-1]
-                )
-            generator = move(optimizers.generator, state.generator, gradient)
+            now = functools.partial(game.generator_loss, judge.params)
+            objective = now if ahead is None else functools.partial(looking_ahead, *ahead, judge)
+            gradient, answered = answer(objective, round, pullback)
+            maker = move(optimizers.generator, state.generator, gradient)
 
             def further_move(player: Player, key: Key):
                 round, pullback = draw_round(game, state, player.params, key, last)
-                gradient, _ = answer(game, discriminator.params, round, pullback)
+                gradient, _ = answer(now, round, pullback)
                 return move(optimizers.generator, player, gradient), None
 
             if generator_steps > 1:
-                generator, _ = jax.lax.scan(further_move, generator, further)
-            return Moves(generator, discriminator, metrics_of(judged, answered))
+                maker, _ = jax.lax.scan(further_move, maker, keys[discriminator_steps:])
+            return Moves(maker, judge, metrics_of(judged, answered))
 
         return play
 
     return dynamics
-
-
-def _answer_ahead(
-    game: Game,
-    judged_move: Callable[[Player, Round], tuple[Player, Report]],
-    steps: jax.typing.ArrayLike,
-    most: int,
-    discriminator: Player,
-    generator: Params,
-    round: Round,
-    keys: Key,
-) -> tuple[Params, Report]:
-    """The generator's gradient through ``steps`` of ``most`` moves that the other would make."""
-
-    def objective(params: Params):
-        samples = game.generate(params, round.latents, round.real.labels, keys[1])
-        seen = round._replace(fake=round.fake._replace(samples=samples))
-
-        def look(player: Player, index: jax.Array):
-            moved, _ = judged_move(player, seen)
-            made = index < steps
-            return jax.tree.map(lambda new, old: jnp.where(made, new, old), moved, player), None
-
-        later, _ = jax.lax.scan(look, discriminator, jnp.arange(most))
-        return game.generator_loss(later.params, seen)
-
-    (loss, report), gradient = jax.value_and_grad(objective, has_aux=True)(generator)
-    return gradient, generator_report(report, loss, gradient)
 
 
 def _split_rows(batch: Batch, parts: int) -> Batch:

@@ -18,7 +18,6 @@ __all__ = [
     "Pullback",
     "answer",
     "draw_round",
-    "generator_report",
     "judge_round",
     "metrics_of",
     "move",
@@ -82,30 +81,22 @@ def judge_round(game: Game, params: Params, round: Round) -> tuple[Params, Repor
 
 
 def answer(
-    game: Game, discriminator: Params, round: Round, pullback: Pullback
+    objective: Callable[[Round], tuple[jax.Array, Report]], round: Round, pullback: Pullback
 ) -> tuple[Params, Report]:
-    """The generator's gradient by that at its samples, and its part of the metrics."""
+    """The generator's gradient, by that of its objective at the fakes; its part of the metrics."""
 
-    def objective(samples: jax.Array):
-        return game.generator_loss(
-            discriminator, round._replace(fake=round.fake._replace(samples=samples))
-        )
+    def at_samples(samples: Samples):
+        return objective(round._replace(fake=round.fake._replace(samples=samples)))
 
-    (loss, report), at_fakes = jax.value_and_grad(objective, has_aux=True)(round.fake.samples)
-    (gradient,) = pullback(at_fakes)
-    return gradient, generator_report(report, loss, gradient)
-
-
-def generator_report(report: Report, loss: jax.Array, gradient: Params) -> Report:
-    """The generator's part of the metrics: what its objective told, and what came of it."""
+    (loss, report), slope = jax.value_and_grad(at_samples, has_aux=True)(round.fake.samples)
+    (gradient,) = pullback(slope)
     told = {"generator_loss": loss, "generator_gradient_norm": gradient_norm(gradient)}
-    return report | told
+    return gradient, report | told
 
 
-def metrics_of(discriminator: Report, generator: Report) -> Metrics:
+def metrics_of(judged: Report, answered: Report) -> Metrics:
     """Both parts, and whether all of it is finite."""
-    extra = discriminator["extra"] | generator["extra"]
-    report = discriminator | generator | {"extra": extra}
+    report = judged | answered | {"extra": judged["extra"] | answered["extra"]}
     finite = jnp.all(jnp.isfinite(jnp.stack(jax.tree.leaves(report))))
     return Metrics(**report, finite=finite)
 
@@ -116,10 +107,9 @@ def move(optimizer: optax.GradientTransformation, player: Player, gradient: Para
     return Player(params=optax.apply_updates(player.params, updates), opt_state=opt_state)
 
 
-def move_both(optimizers: Optimizers, state: GANState, found: Gradients, metrics: Metrics) -> Moves:
-    """Both players after one update each."""
-    return Moves(
+def move_both(optimizers: Optimizers, state: GANState, found: Gradients) -> tuple[Player, Player]:
+    """Generator and discriminator after one update each."""
+    return (
         move(optimizers.generator, state.generator, found.generator),
         move(optimizers.discriminator, state.discriminator, found.discriminator),
-        metrics,
     )

@@ -37,7 +37,7 @@ class Metrics(NamedTuple):
     """What one step reports; every leaf is a scalar. ``None`` where the loss defines no such thing.
 
     The discriminator's figures are those before its (last) move of the step, the generator's
-    those it moved on.
+    those that its (first) move was made by.
     """
 
     discriminator_loss: jax.Array  # penalties included
