@@ -40,7 +40,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, kept: int = KEPT):
         """The folder need not exist yet; of its checkpoints the newest so many are kept."""
-        self.folder = folder.absolute()  # orbax refuses relative paths
+        self.folder = folder.resolve()  # orbax refuses relative paths, tensorstore .. in them
         self.kept = kept
 
     def refuse_place(self) -> None:
@@ -49,6 +49,13 @@ class Checkpoints:
         Raises:
             InputError: it cannot.
         """
+        try:
+            str(self.folder).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{str(self.folder.parent)!a}: no text in UTF-8; rename that, or give another "
+                "--run-dir"
+            ) from error
         for part in self.folder.parts[1:]:
             for sign in "[]\\":
                 if sign in part:
@@ -78,6 +85,10 @@ class Checkpoints:
         text = json.dumps({"format": FORMAT, "facts": facts, "leaves": entries})
         meta = {"text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
         arrays = list(leaves.values())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Orbax writes on where there is no room, and prints a traceback for each array.
+        if shutil.disk_usage(self.folder).free < sum(leaf.nbytes for leaf in arrays):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         with _checkpointer() as (args, checkpointer):
             items = args.Composite(state=args.StandardSave(arrays), meta=args.JsonSave(meta))
             try:

@@ -133,6 +133,10 @@ class Run:
         """Where the picture of that step lies; names sort by step."""
         return self.samples_path / f"step-{step:09d}.png"
 
+    def last_paths(self) -> tuple[Path, ...]:
+        """What is drawn when the steps are done."""
+        return self.final_path, self.animation_path, self.curves_path
+
     def sample_paths(self) -> list[Path]:
         """The pictures there are, oldest first."""
         paths = self.samples_path.glob("step-*.png")
@@ -170,6 +174,8 @@ class Run:
         for best in self.best.steps():
             if best > step:  # going on from here finds it again, or another
                 shutil.rmtree(self.best.folder / str(best))
+        for path in self.last_paths():  # of another step; they are drawn when it ends
+            path.unlink(missing_ok=True)
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()

@@ -116,7 +116,8 @@ def resume(
     with run.lock():
         state, facts = _restore(run, config, console)
         step = 0 if state is None else int(state.step)
-        if config.steps <= step:
+        drawn = all(path.exists() for path in run.last_paths())  # or it was killed before that
+        if config.steps < step or (config.steps == step and drawn):
             asked = f"{config.steps:,} asked" if steps is not None else "none are left"
             raise InputError(
                 f"steps: {asked}, {run.path} has done {step:,}; give a larger total with --steps"

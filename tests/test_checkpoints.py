@@ -7,6 +7,8 @@ import json
 import shutil
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +106,15 @@ def test_no_flipped_bit_gives_wrong_numbers(tmp_path, state, template):
                 assert "checkpoints/2: damaged (" in notes[0]
                 assert store.steps() == [1, 2]  # looked at, and left alone
     assert noticed >= 3
+
+
+def test_a_description_that_is_not_what_was_saved(tmp_path, state, template):
+    store = Checkpoints(tmp_path / "checkpoints")
+    store.save(state, {"data": "these"})
+    (meta_path,) = (store.folder / "1" / "meta").glob("metadata")
+    meta_path.write_text(meta_path.read_text().replace("these", "those"))
+    with pytest.raises(InputError, match="its description is not what was saved"):
+        store.restore(template)
 
 
 def test_an_array_that_is_not_what_was_saved_is_named(tmp_path, state, template):
@@ -264,6 +275,26 @@ def test_config_of_the_tests_has_all_parts():
     # The tests above speak for the default recipe only if theirs has a leaf of every kind.
     config = tiny_config()
     assert config.penalties and config.average_decay > 0 and config.decay.shape != "constant"
+
+
+def test_too_little_room_is_seen_before_orbax_writes(tmp_path, monkeypatch):
+    state = tiny_gan().init(jax.random.key(0))
+    size = sum(leaf.nbytes for leaf in checkpoints_module._leaves(state).values())
+    monkeypatch.setattr(checkpoints_module, "_checkpointer", None)  # it is not asked
+    monkeypatch.setattr(
+        checkpoints_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=size - 1)
+    )
+    with pytest.raises(OSError, match="No space left"):
+        Checkpoints(tmp_path / "checkpoints").save(state, {})
+
+
+def test_a_path_through_a_parent(tmp_path, monkeypatch, state, template):
+    (tmp_path / "within").mkdir()
+    monkeypatch.chdir(tmp_path / "within")
+    Checkpoints(Path("../checkpoints")).save(state, {})
+    found, _, notes = Checkpoints(Path("../checkpoints")).restore(template)
+    assert_same_bits(found, state)
+    assert not notes
 
 
 def test_a_full_disk_is_said_and_costs_no_checkpoint(tmp_path, monkeypatch):

@@ -265,6 +265,22 @@ def test_nothing_left_to_do(whole):
         resume(whole.path, 30, console=quiet())
 
 
+def test_a_run_killed_before_its_last_pictures_is_finished(whole, tmp_path):
+    run = Run(shutil.copytree(whole.path, tmp_path / "run"))
+    run.curves_path.unlink()
+    resume(run.path, console=quiet())
+    assert_same_run(run, whole)
+    assert run.final_path.read_bytes() == whole.final_path.read_bytes()
+    assert run.animation_path.read_bytes() == whole.animation_path.read_bytes()
+    assert run.curves_path.exists()
+
+
+def test_pictures_of_an_earlier_end_go(whole, tmp_path):
+    run = Run(shutil.copytree(whole.path, tmp_path / "run"))
+    run.cut_back(60)
+    assert not any(path.exists() for path in run.last_paths())
+
+
 def test_other_data_is_refused(tmp_path):
     path = tmp_path / "mine.npy"
     random = np.random.default_rng(0)
