@@ -134,13 +134,17 @@ def build(
                 each, and ``labels [k*b]`` int32 where a player or a term is told them, else None.
 
         Raises:
-            InputError: samples that are no floats, rows that k does not divide, or labels missing.
+            InputError: samples that are no floats, labels that are not one integer for each, rows
+                that k does not divide, or labels missing.
         """
         if not isinstance(batch, Batch):
             raise InputError(f"batch: {type(batch).__name__}; Batch(samples, labels) is allowed")
         if not jnp.issubdtype(jnp.result_type(batch.samples), jnp.floating):
             found = jnp.result_type(batch.samples)
             raise InputError(f"samples: {found}; floats are allowed, of images from -1 to 1")
+        if not (rows := len(batch.samples)):
+            raise InputError("samples: there are none; a row or more is allowed")
+        _check_labels(batch.labels, rows)
         moves = play(state, batch)
         time = state.step.astype(jnp.float32)
         keep = jnp.minimum(state.hyperparameters["average_decay"], (1.0 + time) / (10.0 + time))
@@ -176,17 +180,14 @@ def build(
             InputError: labels or categories of another shape or type, or categories that the
                 latents do not have.
         """
+        if count < 1:
+            raise InputError(f"count: {count} is out of range; at least 1 is allowed")
         latent_key, network_key = jax.random.split(key)
         draw = sample_latents or game.draw_latents
         latents = draw(latent_key, count)
         if chosen is not None:
             latents = _with_category(draw, latents, chosen)
-        if labels is not None and jnp.shape(labels) != (count,):
-            raise InputError(
-                f"labels: shape {jnp.shape(labels)}; one for each of {count} is allowed"
-            )
-        if labels is not None and not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-            raise InputError(f"labels: {jnp.result_type(labels)}; integers are allowed")
+        _check_labels(labels, count)
         return game.generate(state.average, latents, labels, network_key)
 
     return GAN(init, train_step, sample, game)
@@ -194,6 +195,16 @@ def build(
 
 def _mix(keep: jax.Array, average: Params, current: Params) -> Params:
     return jax.tree.map(lambda old, new: keep * old + (1.0 - keep) * new, average, current)
+
+
+def _check_labels(labels: Labels | None, rows: int) -> None:
+    """Of another rank they would be broadcast against the logits, and train something else."""
+    if labels is None:
+        return
+    if jnp.shape(labels) != (rows,):
+        raise InputError(f"labels: shape {jnp.shape(labels)}; one for each of {rows} is allowed")
+    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise InputError(f"labels: {jnp.result_type(labels)}; integers are allowed")
 
 
 def _with_category(draw: Any, latents: Latents, chosen: jax.Array) -> Latents:

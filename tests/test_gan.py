@@ -149,6 +149,22 @@ def test_there_is_a_label_for_each_sample(key):
         gan.sample(state, key, 3, labels=jnp.zeros(2, jnp.int32))
     with pytest.raises(InputError, match="labels: float32; integers are allowed"):
         gan.sample(state, key, 3, labels=jnp.zeros(3))
+    samples = random_batch(0).samples
+    for labels, message in (
+        (jnp.zeros((8, 1), jnp.int32), r"shape \(8, 1\); one for each of 8"),  # as Keras has them
+        (jnp.zeros(8), "float32; integers are allowed"),
+    ):
+        with pytest.raises(InputError, match=f"labels: {message}"):
+            gan.train_step(state, Batch(samples, labels))
+
+
+def test_nothing_is_no_batch(key):
+    gan = tiny_gan()
+    state = gan.init(key)
+    with pytest.raises(InputError, match="samples: there are none"):
+        gan.train_step(state, Batch(jnp.zeros((0, 2))))
+    with pytest.raises(InputError, match="count: -1 is out of range"):
+        gan.sample(state, key, -1)
 
 
 def test_only_categories_that_there_are_can_be_chosen(key):
@@ -368,13 +384,14 @@ def test_finite_notices(where, key):
     assert not gan.train_step(state, batch)[1].finite
 
 
-def test_average_forgets_as_it_says(key):
-    gan = tiny_gan(average_decay=0.5)
+@pytest.mark.parametrize("decay", [0.5, 0.999])
+def test_average_forgets_as_it_says(decay, key):
+    gan = tiny_gan(average_decay=decay)
     state = gan.init(key)
     average, train_step = plain(state.average), jax.jit(gan.train_step)
     for step in range(20):
         state, _ = train_step(state, random_batch(step))
-        keep = min(0.5, (1 + step) / (10 + step))
+        keep = min(decay, (1 + step) / (10 + step))
         average = [
             keep * old + (1 - keep) * new
             for old, new in zip(average, plain(state.generator.params), strict=True)
