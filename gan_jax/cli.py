@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
@@ -27,6 +27,7 @@ from gan_jax.flags import (
     TrainFlags,
     integers,
     names_to_choose,
+    refuse_unknown_flags,
     refuse_unknown_names,
     take_weights,
     value_of,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["main"]
+
+Flags = TypeVar("Flags")
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -59,9 +62,7 @@ def _train(arguments: Sequence[str]) -> int:
     }
     base = Config.from_dict(weights, base)
     try:
-        flags = tyro.cli(
-            TrainFlags, prog="gan-jax train", args=arguments, default=TrainFlags(values=base)
-        )
+        flags = _parse("train", TrainFlags, arguments, TrainFlags(values=base))
     except SystemExit as end:
         if end.code == 0:  # it was asked for help
             print("names (PLAYER: generator or discriminator)")
@@ -98,7 +99,7 @@ def _train(arguments: Sequence[str]) -> int:
 
     from gan_jax.train import tell_end, train
 
-    run_dir = None if flags.run_dir is None else flags.run_dir.expanduser()
+    run_dir = None if flags.run_dir is None else _path(flags.run_dir)
     return tell_end(train(config, run_dir, epochs=flags.epochs, console=console), console)
 
 
@@ -109,7 +110,7 @@ def _weights(base: Mapping[str, float], given: Mapping[str, float]) -> dict[str,
 
 
 def _resume(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(ResumeFlags, prog="gan-jax resume", args=arguments)
+    flags = _parse("resume", ResumeFlags, arguments)
     run_dir = _run_dir(flags.run)
     console = _console()
     environment.prepare()
@@ -121,8 +122,8 @@ def _resume(arguments: Sequence[str]) -> int:
 
 
 def _sample(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(SampleFlags, prog="gan-jax sample", args=arguments)
-    run_dir, output = _run_dir(flags.run), flags.output.expanduser()
+    flags = _parse("sample", SampleFlags, arguments)
+    run_dir, output = _run_dir(flags.run), _path(flags.output)
     labels = _asked("label", "labels", flags.label, flags.labels)
     categories = _asked("category", "categories", flags.category, flags.categories)
     environment.prepare()
@@ -142,6 +143,14 @@ def _sample(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parse(
+    command: str, kind: type[Flags], arguments: Sequence[str], default: Flags | None = None
+) -> Flags:
+    refuse_unknown_flags(command, default or kind, arguments)
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
+
+
 def _asked(one: str, several: str, number: int | None, numbers: str | None) -> list[int] | None:
     """What two flags ask for, ``--one N`` or ``--several N,N,...``, if either is given."""
     if number is not None and numbers is not None:
@@ -152,7 +161,7 @@ def _asked(one: str, several: str, number: int | None, numbers: str | None) -> l
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(EvaluateFlags, prog="gan-jax evaluate", args=arguments)
+    flags = _parse("evaluate", EvaluateFlags, arguments)
     run_dir = None if flags.run is None else _run_dir(flags.run)
     if run_dir is None and (flags.samples is None or flags.against is None):
         raise InputError(
@@ -183,7 +192,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
 
 
 def _benchmark(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(BenchmarkFlags, prog="gan-jax benchmark", args=arguments)
+    flags = _parse("benchmark", BenchmarkFlags, arguments)
     config = recipe(flags.recipe)
     for name, found, least in (
         ("population", flags.population, 0),
@@ -202,7 +211,7 @@ def _benchmark(arguments: Sequence[str]) -> int:
 
 
 def _recipes(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(RecipesFlags, prog="gan-jax recipes", args=arguments)
+    flags = _parse("recipes", RecipesFlags, arguments)
     if flags.name:
         sys.stdout.write(recipe(flags.name).to_toml(comments=True))
         return 0
@@ -284,12 +293,12 @@ def _usage() -> str:
     )
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
+def _path(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))  # as a shell does, it leaves users that there are not
 
 
 def _run_dir(path: Path) -> Path:
-    path = path.expanduser()
+    path = _path(path)
     if not (path / "config.toml").is_file():
         raise InputError(f"{path}: holds no run (there is no config.toml in it)")
     return path

@@ -122,16 +122,16 @@ class NoiseConfig:
 class Config:
     """Everything that determines a run. The defaults are no recipe: see `recipes`."""
 
-    recipe: str = "custom"  # the recipe that these values started from
+    recipe: str = "custom"  # named values to start from, which all else changes
     dataset: str = "digits"  # a name, or the path of your own data
     data_dir: str = ""  # where tensorflow-datasets keeps its files; empty = its own default
-    validation: Annotated[float, Range(0.0, 0.9)] = 0.0  # share of training rows held out
+    validation: Annotated[float, Range(0.0, 0.9)] = 0.0  # share of rows kept to evaluate by
     sample_shape: tuple[Width, ...] = (28, 28, 1)  # from the data
     classes: Annotated[int, Range(0, 65_536)] = 0  # from the data; 0 = it has no labels
 
     seed: Seed = 0  # of parameters, latents and everything else the game draws
     data_seed: Seed = 0  # of the order of rows
-    steps: Count = 10_000  # where to stop, and nothing else
+    steps: Count = 10_000  # where to stop; nothing else depends on it
     batch_size: Width = 64  # rows for each move of the discriminator
 
     loss: str = "relativistic"  # what each player minimises
@@ -155,7 +155,7 @@ class Config:
     checkpoint_interval: Count = 5_000  # steps between checkpoints
     evaluation_interval: Annotated[int, Range(0, 10**9)] = 0  # steps between evaluations; 0 = none
     best_by: str = "frechet_distance"  # which metric's best checkpoint is kept
-    stop_when: str = ""  # verdicts that end it, with commas between: collapsed,cycling,healthy, ...
+    stop_when: str = ""  # verdicts that end it, with commas between
 
     def validate(self) -> None:
         """Check every value; names of parts are for `from_config`.

@@ -1,6 +1,7 @@
 """Does a run's GAN work, or whoever's samples: from files to figures, anchors and a verdict."""
 
 import json
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,7 @@ def evaluate(
         raise InputError("evaluate: give a run's folder, or --samples FILE.npz with --against NAME")
     if run is not None and samples is not None:
         say(console, f"judging {samples}; {run} itself is not judged beside a file of samples")
-    outside = None if samples is None else Outside(Path(samples).expanduser(), console)
+    outside = None if samples is None else Outside(Path(os.path.expanduser(samples)), console)
     if config is not None and against is None:
         dataset = load(
             config.dataset, data_dir=data_dir or config.data_dir, validation=config.validation

@@ -10,9 +10,10 @@ import jax
 from rich.console import Console
 
 from gan_jax.config import Config
-from gan_jax.data import Dataset, Mixture, load, location
+from gan_jax.data import Dataset, Mixture, Part, load, location
 from gan_jax.environment import cores
 from gan_jax.errors import InputError
+from gan_jax.judges import LEAST_ROWS
 from gan_jax.progress import say
 from gan_jax.runs import Run
 
@@ -98,7 +99,15 @@ def load_dataset(config: Config, console: Console) -> Dataset:
         else f"{len(dataset.train.samples):,} rows"
     )
     classes = f", {dataset.classes} classes" if dataset.classes else ""
-    note = f"; {dataset.note}" if dataset.note else ""
+    notes = [dataset.note] if dataset.note else []
+    if isinstance(dataset.train, Part) and dataset.train.labels is not None:
+        unlabelled = int((dataset.train.labels < 0).sum())
+        notes += [f"{unlabelled:,} of them have no label (-1)"] if unlabelled else []
+    if (number := len(dataset.test.samples)) < LEAST_ROWS:
+        notes.append(
+            f"{number} test rows are too few for gan-jax evaluate, {LEAST_ROWS} are needed"
+        )
+    note = "".join(f"; {note}" for note in notes)
     say(console, f"{dataset.name}: {rows} of {shape}{classes}{note}")
     return dataset
 
@@ -133,7 +142,7 @@ def fit_config(config: Config, dataset: Dataset) -> Config:
         config,
         # Absolute, so that the run finds its data again from another working directory.
         dataset=name,
-        data_dir=str(Path(data_dir).expanduser().resolve()) if data_dir else "",
+        data_dir=str(Path(os.path.expanduser(data_dir)).resolve()) if data_dir else "",
         sample_shape=dataset.sample_shape,
         classes=dataset.classes,
         generator=dataclasses.replace(

@@ -1,8 +1,9 @@
 """What each command may be told, and flags that have to be known before tyro parses the rest."""
 
 import dataclasses
+import difflib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import tyro
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
+from gan_jax.evaluation.verdict import VERDICTS
 from gan_jax.recipes import RECIPES
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "TrainFlags",
     "integers",
     "names_to_choose",
+    "refuse_unknown_flags",
     "refuse_unknown_names",
     "take_weights",
     "value_of",
@@ -41,8 +44,20 @@ NAMES = {
     "--PLAYER.activation": (
         "relu, leaky_relu, silu, leaky_silu, gelu, elu, tanh, sigmoid, identity"
     ).split(", "),
+    "--PLAYER.normalization": ("none", "layer", "spectral"),
     "--PLAYER.initializer": "uniform_fan_in, lecun_normal, he_normal".split(", "),
+    "--generator.condition": ("none", "concatenate"),
+    "--discriminator.condition": ("none", "concatenate", "projection"),
+    "--discriminator.head": ("none", "classes", "semi_supervised", "codes"),
     "--PLAYER-optimizer.name": "adam, optimistic_adam, optimistic_sgd, rmsprop, sgd".split(", "),
+    "--decay.shape": ("constant", "linear", "cosine"),
+    "--dynamics.name": "alternating, simultaneous, extragradient, consensus, unrolled".split(", "),
+    "--precision": ("float32", "tf32", "bfloat16"),
+    "--best-by": (
+        "frechet_distance, kernel_distance, sliced_wasserstein, precision, recall, density, "
+        "coverage, classifier_score, class_total_variation, class_reverse_kl, label_consistency"
+    ).split(", "),
+    "--stop-when": VERDICTS,
 }
 
 
@@ -148,7 +163,10 @@ def names_to_choose(width: int) -> str:
     indent = max(map(len, NAMES)) + 4
     return "\n".join(
         textwrap.fill(
-            f"  {flag:{indent - 2}}{', '.join(names)}", width, subsequent_indent=" " * indent
+            f"  {flag:{indent - 2}}{', '.join(names)}",
+            width,
+            subsequent_indent=" " * indent,
+            break_on_hyphens=False,
         )
         for flag, names in NAMES.items()
     )
@@ -161,13 +179,55 @@ def refuse_unknown_names(config: Config) -> None:
         InputError: it names the field.
     """
     for flag, names in NAMES.items():
-        for player in ("generator", "discriminator"):
+        players = ("generator", "discriminator") if "PLAYER" in flag else ("",)
+        for player in players:
             field = flag.removeprefix("--").replace("PLAYER", player).replace("-", "_")
+            field = field.removesuffix(".NAME")
             value: Any = config
-            for part in field.removesuffix(".NAME").split("."):
+            for part in field.split("."):
                 value = getattr(value, part)
+            if field == "stop_when":
+                value = [word.strip() for word in value.split(",") if word.strip()]
+            if field == "recipe":  # a config made in Python need not be of one
+                names = (*names, Config().recipe)
             for name in (value,) if isinstance(value, str) else value:
-                lookup(field.removesuffix(".NAME"), name, dict.fromkeys(names))
+                lookup(field, name, dict.fromkeys(names))
+
+
+def refuse_unknown_flags(command: str, record: Any, arguments: Sequence[str]) -> None:
+    """Refuse what is no option, in one line where tyro takes ten.
+
+    Args:
+        command: whose options they are.
+        record: the class of its flags, or an object of it.
+        arguments: what was given.
+
+    Raises:
+        InputError: it names the nearest options, if there are any.
+    """
+    known = ["--help", *_flags_of(record, "--")]
+    for argument in arguments:
+        flag = argument.partition("=")[0].replace("_", "-")
+        if not flag.startswith("--") or flag == "--" or flag in known:
+            continue
+        within = [other for other in known if other.endswith(f".{flag.removeprefix('--')}")]
+        near = " or ".join(within or difflib.get_close_matches(flag, known, n=1, cutoff=0.7))
+        raise InputError(
+            f"{flag}: no such option{f'; did you mean {near}?' if near else ''} "
+            f"(gan-jax {command} --help lists all)"
+        )
+
+
+def _flags_of(record: Any, prefix: str) -> Iterator[str]:
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name, None)
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            yield from _flags_of(value, prefix if field.name == "values" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+            if isinstance(value, bool):
+                yield f"{prefix}no-{name}"
 
 
 def value_of(arguments: Sequence[str], name: str) -> str | None:

@@ -21,10 +21,10 @@ from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import Verdict, judge_samples
 from gan_jax.progress import say, stage
 
-__all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
+__all__ = ["FAST", "FULL", "LEAST_ROWS", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
-_LEAST = 100  # test rows, and samples
+LEAST_ROWS = 100  # test rows, and samples
 _ANCHORS = 8  # raise it when an anchor, or what is remembered of real rows, does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there
@@ -85,8 +85,8 @@ def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
     found = f"{kind} rows of {dataset.name}"
     note = f" ({dataset.note})" if dataset.note else ""
     for name, number, why in ((found, rows, note), ("samples", count, "")):
-        if number < _LEAST:
-            raise InputError(f"{name}: {number} are too few; at least {_LEAST} are needed{why}")
+        if number < LEAST_ROWS:
+            raise InputError(f"{name}: {number} are too few; at least {LEAST_ROWS} are needed{why}")
     if rows < FAST:
         note = f"only {rows:,} {kind} rows in {dataset.name}: figures are noisy"
     elif count < FAST:

@@ -19,16 +19,23 @@ from PIL import Image
 from test_data_sources import write_idx
 from test_data_tfds import IMAGE, LABEL, prepare
 
+from gan_jax.assembly import from_config
 from gan_jax.cli import main
+from gan_jax.config import Config
+from gan_jax.errors import InputError
+from gan_jax.evaluation.verdict import VERDICTS
 from gan_jax.flags import NAMES
 from gan_jax.losses import LOSSES
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
-from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS
-from gan_jax.optimizers import OPTIMIZERS
+from gan_jax.networks.heads import HEADS
+from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS
+from gan_jax.optimizers import DECAYS, OPTIMIZERS
 from gan_jax.penalties import PENALTIES
+from gan_jax.precision import PRECISIONS
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.runs import Run, load
 from gan_jax.terms import TERMS
+from gan_jax.watch import BETTER
 
 TINY = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
 
@@ -62,8 +69,19 @@ BEFORE_JAX = [
     (["--version"], 0, f"gan-jax {version('gan-jax')}"),
     (["train", "--help"], 0, "--generator.latent-size"),
     (["trian"], 2, "did you mean 'train'?"),
-    (["train", "--stepps", "3"], 2, "--steps"),
-    (["train", "--generater.widths", "3"], 2, "--generator.widths"),
+    (["train", "--step", "3"], 2, "--step: no such option; did you mean --steps? (gan-jax"),
+    (["train", "--stepps=3"], 2, "--stepps: no such option; did you mean --steps?"),
+    (["train", "--generater.widths", "3"], 2, "did you mean --generator.widths?"),
+    (["train", "--learning-rate", "3"], 2, "mean --generator-optimizer.learning-rate or --disc"),
+    (["train", "--lr", "1"], 2, "--lr: no such option (gan-jax train --help lists all)"),
+    (["train", "--discriminator.no_minibatch-deviation", "--print-config"], 0, "= false"),
+    (["sample", "run", "--cuont", "3"], 2, "did you mean --count?"),
+    (["train", "--stop-when", "colapsed"], 2, "did you mean 'collapsed'?"),
+    (["train", "--best-by", "recal"], 2, "did you mean 'recall'?"),
+    (["train", "--dynamics.name", "unroled"], 2, "did you mean 'unrolled'?"),
+    (["train", "--generator.condition", "yes"], 2, "'yes' is not one of none, concatenate"),
+    (["train", "--recipe", "custom", "--print-config"], 0, 'recipe = "custom"'),
+    (["resume", "~nobody-of-that-name/run"], 2, "~nobody-of-that-name/run: holds no run"),
     (["train", "--batch-size", "many"], 2, "--batch-size"),
     (["train", "--recipe", "gann"], 2, "did you mean 'gan'?"),
     (["train", "--recipe=gann"], 2, "did you mean 'gan'?"),
@@ -171,6 +189,16 @@ def test_a_terminal_without_a_sign_for_it(tmp_path):
     assert re.search(rb"step 2/2 .*\? told apart", done.stdout)
 
 
+def told(field: str, discriminator: str = "none") -> list[str]:
+    """The names that a field allows, as the refusal of another has them."""
+    record, name = field.split(".")
+    values = {"classes": 10, "discriminator": {"condition": discriminator}}
+    values[record] = {name: "?"}
+    with pytest.raises(InputError, match=f"{field}: '.' is not one of ") as caught:
+        from_config(Config.from_dict(values))
+    return str(caught.value).partition(" is not one of ")[2].split(", ")
+
+
 def test_help_lists_the_names_there_are(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
@@ -185,11 +213,19 @@ def test_help_lists_the_names_there_are(capsys, monkeypatch):
         "PLAYER.name": GENERATORS,
         "PLAYER.activation": ACTIVATIONS,
         "PLAYER.initializer": INITIALIZERS,
+        "PLAYER.normalization": NORMALIZATIONS,
+        "generator.condition": told("generator.condition", discriminator="projection"),
+        "discriminator.condition": told("discriminator.condition"),
+        "discriminator.head": HEADS,
         "PLAYER-optimizer.name": OPTIMIZERS,
+        "decay.shape": DECAYS,
+        "dynamics.name": told("dynamics.name"),
+        "precision": PRECISIONS,
+        "best-by": BETTER,
+        "stop-when": VERDICTS,
     }
-    assert {name.removeprefix("--"): list(names) for name, names in NAMES.items()} == {
-        name: list(table) for name, table in tables.items()
-    }
+    listed = {name.removeprefix("--"): list(names) for name, names in NAMES.items()}
+    assert listed == {name: list(table) for name, table in tables.items()}
     assert set(DISCRIMINATORS) == set(GENERATORS)
     listed = " ".join(text.rpartition("names (PLAYER")[2].split())
     assert all(", ".join(table) in listed for table in tables.values())
