@@ -288,6 +288,10 @@ CASES: dict[str, tuple[Build, list[str]]] = {
     "one-hot labels": (npz(images=IMAGES, labels=np.eye(4, dtype=int)), ["labels", "(4, 4)"]),
     "label below -1": (npz(images=IMAGES, labels=LABELS - 2), ["data.npz: labels", "-2"]),
     "huge label": (npz(images=IMAGES, labels=LABELS * 10**6), ["data.npz: labels", "1000000"]),
+    "label 65,536": (
+        npz(images=IMAGES, labels=LABELS * 0 + 65_536),
+        ["data.npz: labels", "label 65536 is not allowed", "0 to 65535"],
+    ),
     "bad test labels": (
         npz(images=IMAGES, labels=LABELS, test_images=IMAGES, test_labels=LABELS - 9),
         ["data.npz: test_labels", "-9"],

@@ -14,6 +14,7 @@ from gan_jax.errors import InputError
 from gan_jax.game import Round
 from gan_jax.gan import build
 from gan_jax.losses import LOSSES
+from gan_jax.moves import draw_round
 from gan_jax.networks import Network
 from gan_jax.optimizers import make_optimizer
 from gan_jax.penalties import PENALTIES
@@ -70,24 +71,24 @@ def test_dirac_gan_converges_only_with_a_penalty():
     assert min(radii[-100:]) > 0.9  # it circles for ever
 
 
-def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch):
+def plain_step(gan, steps: tuple[int, int], optimizers, state: GANState, batch: Batch):
     """The definition, without sharing anything: every loss from latents and parameters anew."""
-    game = gan.game
-    keys = jax.random.split(jax.random.fold_in(state.key, state.step), (config_steps, 3))
-    parts = jax.tree.map(lambda x: x.reshape(config_steps, -1, *x.shape[1:]), batch)
+    game, (mine, further) = gan.game, steps
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), (mine + further - 1, 3))
+    parts = jax.tree.map(lambda x: x.reshape(mine, -1, *x.shape[1:]), batch)
     discriminator, d_state = state.discriminator.params, state.discriminator.opt_state
     loss = None
 
     def round_of(generator_params, index):
         latent_key, generator_key, round_key = keys[index]
-        real = jax.tree.map(lambda x: x[index], parts)
+        real = jax.tree.map(lambda x: x[min(index, mine - 1)], parts)
         latents = game.draw_latents(latent_key, len(real.samples))
         fake = game.generate(generator_params, latents, real.labels, generator_key)
         return Round(
             real, Batch(fake, real.labels), latents, round_key, state.step, state.hyperparameters
         )
 
-    for index in range(config_steps):
+    for index in range(mine):
         round = round_of(state.generator.params, index)
         loss, gradient = jax.value_and_grad(lambda p, r=round: game.discriminator_loss(p, r)[0])(
             discriminator
@@ -95,23 +96,30 @@ def plain_step(gan, config_steps: int, optimizers, state: GANState, batch: Batch
         updates, d_state = optimizers[1].update(gradient, d_state, discriminator)
         discriminator = optax.apply_updates(discriminator, updates)
 
-    def generator_objective(params):
-        return game.generator_loss(discriminator, round_of(params, config_steps - 1))[0]
+    params, g_state, g_losses = state.generator.params, state.generator.opt_state, []
+    for index in range(mine - 1, mine + further - 1):
 
-    g_loss, gradient = jax.value_and_grad(generator_objective)(state.generator.params)
-    updates, _ = optimizers[0].update(gradient, state.generator.opt_state, state.generator.params)
-    return discriminator, optax.apply_updates(state.generator.params, updates), loss, g_loss
+        def generator_objective(params, index=index):
+            return game.generator_loss(discriminator, round_of(params, index))[0]
+
+        g_loss, gradient = jax.value_and_grad(generator_objective)(params)
+        updates, g_state = optimizers[0].update(gradient, g_state, params)
+        params = optax.apply_updates(params, updates)
+        g_losses.append(g_loss)
+    return discriminator, params, loss, g_losses[0]
 
 
 @pytest.mark.parametrize(
-    ("loss", "discriminator_steps"), [("non_saturating", 1), ("softmax", 1), ("relativistic", 3)]
+    ("loss", "steps"),
+    [("non_saturating", (1, 1)), ("softmax", (1, 1)), ("relativistic", (3, 1)), ("hinge", (2, 3))],
 )
-def test_sharing_work_changes_nothing(loss, discriminator_steps, key):
+def test_sharing_work_changes_nothing(loss, steps, key):
     # By gradient descent a move is the gradient itself; Adam's first is little but its sign.
     descent = OptimizerConfig(name="sgd", learning_rate=0.1)
     config = tiny_config(
         loss=loss,
-        discriminator_steps=discriminator_steps,
+        discriminator_steps=steps[0],
+        generator_steps=steps[1],
         generator_optimizer=descent,
         discriminator_optimizer=descent,
     )
@@ -120,9 +128,9 @@ def test_sharing_work_changes_nothing(loss, discriminator_steps, key):
         make_optimizer("generator", config.generator_optimizer, config.decay),
         make_optimizer("discriminator", config.discriminator_optimizer, config.decay),
     )
-    state, batch = gan.init(key), random_batch(0, 8 * discriminator_steps)
+    state, batch = gan.init(key), random_batch(0, 8 * steps[0])
     shared, metrics = jax.jit(gan.train_step)(state, batch)
-    by_definition = jax.jit(lambda *given: plain_step(gan, discriminator_steps, optimizers, *given))
+    by_definition = jax.jit(lambda *given: plain_step(gan, steps, optimizers, *given))
     discriminator, generator, d_loss, g_loss = by_definition(state, batch)
     assert_close(shared.discriminator.params, discriminator)
     assert_close(shared.generator.params, generator)
@@ -165,6 +173,41 @@ def test_every_round_sees_its_own_rows(key):
     reference = moved(thirds)
     for other in (thirds[jnp.array([1, 0, 2])], thirds[:, ::-1]):
         assert np.abs(moved(other) - reference).max() > 1e-6
+
+
+def test_a_round_has_three_keys(key):
+    """Latents, the generator's own draws and those of the discriminator have nothing in common."""
+    seen = []
+
+    def draw_latents(key, count):
+        seen.append(key)
+        return jnp.zeros((count, 2))
+
+    def generate(params, latents, labels, key):
+        seen.append(key)
+        return latents
+
+    gan = tiny_gan()
+    state, game = gan.init(key), gan.game._replace(draw_latents=draw_latents, generate=generate)
+    keys = jax.random.split(key, 3)
+    round, _ = draw_round(game, state, state.generator.params, keys, random_batch(0))
+    found = {tuple(jax.random.key_data(key).tolist()) for key in (*seen, round.key)}
+    assert len(found) == 3
+
+
+def test_what_extragradient_remembers_is_of_one_look(key):
+    gan = tiny_gan(dynamics=DynamicsConfig(name="extragradient"))
+    state, _ = gan.train_step(gan.init(key), random_batch(0))
+    counts = optax.tree.get_all_with_path(
+        (state.generator.opt_state, state.discriminator.opt_state), "count"
+    )
+    assert counts and {int(count) for _, count in counts} == {1}
+
+
+def test_steps_are_one_at_least():
+    for steps in ((0, 1), (1, 0)):
+        with pytest.raises(InputError, match="_steps: 0 is out of range; at least 1 is allowed"):
+            alternating(*steps)
 
 
 def test_rows_must_divide(key):

@@ -78,6 +78,15 @@ def test_copies_are_told_from_rows_left_out(copying, real, word):
     assert found.verdict == word
 
 
+def test_a_healthy_run_that_could_be_better_is_told_so():
+    advice = [
+        judge_samples(GOOD | {"frechet_distance": distance}, ANCHORS).advice
+        for distance in (30.0, 85.0)
+    ]
+    assert advice[0].startswith("nothing:")
+    assert advice[1] == "train on: the Fréchet distance is still 17 times that of training rows"
+
+
 @pytest.mark.parametrize(
     ("recall", "word"), [(0.44, "underfitting"), (0.46, "healthy"), (None, "healthy")]
 )

@@ -48,8 +48,8 @@ def test_by_hand():
         moved("adam", g, b1=0.0, b2=0.9), [-0.1, -0.1 + 0.2 / np.sqrt(0.49 / 0.19)], rtol=1e-5
     )
     np.testing.assert_allclose(
-        moved("rmsprop", g, b2=0.9),
-        [-0.1 / np.sqrt(0.1), -0.1 / np.sqrt(0.1) + 0.2 / np.sqrt(0.49)],
+        moved("rmsprop", g, b2=0.8),
+        [-0.1 / np.sqrt(0.2), -0.1 / np.sqrt(0.2) + 0.2 / np.sqrt(0.96)],
         rtol=1e-4,
     )
 

@@ -1,5 +1,6 @@
 """The order of rows: a pure function of (data seed, step), and no row is lost."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -122,3 +123,5 @@ def test_mixture_draws_by_step():
     assert (at_two[0].samples == at_two[1].samples).all()
     assert (at_two[0].samples != stream.take(stream.source, first[0]).samples).any()
     assert at_two[0].samples.shape == (16, 2)
+    # Whose key is its own: the GAN's are made of the very same seed.
+    assert (jax.random.key_data(stream.source) != jax.random.key_data(jax.random.key(3))).any()

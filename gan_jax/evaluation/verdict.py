@@ -34,6 +34,7 @@ _HALF = 0.5
 _GOOD = 0.75
 _APART = 0.3  # between the ratios of precision and coverage
 _SPOILT = 2.0  # times the Fréchet distance of spoilt real rows
+_FINE = 6.0  # times training rows' Fréchet distance, up to which there is little to train for
 
 Figures = Mapping[str, Any]
 
@@ -138,4 +139,8 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
             (*figures, *notes),
             "train for longer, widen the networks, or use smaller batches",
         )
-    return Verdict("healthy", (*figures, *notes), "nothing: train on for finer detail, if at all")
+    times = frechet / max(train["frechet_distance"], 1e-12)
+    advice = "nothing: train on for finer detail, if at all"
+    if times > _FINE:
+        advice = f"train on: the Fréchet distance is still {times:.0f} times that of training rows"
+    return Verdict("healthy", (*figures, *notes), advice)
