@@ -38,7 +38,7 @@ def classify():
 
 @needs_shared
 def test_default_recipe_makes_all_digits(classify, tmp_path):
-    """By as many steps as two cores make in a minute: ten classes, nine samples of ten readable."""
+    """By what two cores make in a minute at best: ten classes, nine samples of ten readable."""
     config = dataclasses.replace(recipe("gan"), dataset=MNIST, steps=16_000)
     run = train(config, tmp_path / "run", console=quiet()).run
     probabilities = classify(sample_run(run.path, 10_000))

@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jax.numpy as jnp
+import optax
 import pytest
 from test_imports import ROOMS
 
@@ -58,6 +60,13 @@ def test_the_first_python_block_is_the_promise():
         "images = gan.sample(state, jax.random.key(1), 64)",
     ):
         assert line in first.splitlines()
+
+
+def test_an_optimiser_of_your_own_keeps_its_rate_in_the_state():
+    (text,) = re.findall(r"`(optax\.inject_hyperparams.*?)` in place of", README)
+    optimizer = eval(text, {"optax": optax})
+    rate = optax.tree.get(optimizer.init(jnp.zeros(2)), "learning_rate")
+    assert float(rate) == pytest.approx(1e-3)
 
 
 def test_a_program_can_compile_as_the_commands_do(tmp_path):
