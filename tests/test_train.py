@@ -565,3 +565,18 @@ def test_steps_are_compiled_by_the_options_for_many_steps(tmp_path, monkeypatch)
     )
     with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
         train(CONFIG, tmp_path / "run", console=quiet())
+
+
+def test_what_the_data_lack_is_said_before_training(tmp_path):
+    random = np.random.default_rng(0)
+    path, labels = tmp_path / "a.npz", np.arange(60) % 3
+    labels[:7] = -1
+    np.savez(path, samples=random.normal(size=(60, 2)).astype(np.float32), labels=labels)
+    console = quiet()
+    train(
+        dataclasses.replace(CONFIG, dataset=str(path), steps=2), tmp_path / "run", console=console
+    )
+    told = " ".join(said(console).split())
+    unlabelled = re.search(r"(\d) of them have no label \(-1\)", told)
+    assert unlabelled is not None and 0 < int(unlabelled[1]) <= 7  # some are test rows
+    assert "6 test rows are too few for gan-jax evaluate, 100 are needed" in told
