@@ -75,10 +75,12 @@ def build(
             most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
 
     Raises:
-        InputError: a loss, penalty or term of another type, or without its weight. A shift that
-            the samples do not allow is refused when the step is traced.
+        InputError: a loss, penalty or term of another type, or without its weight; a decay out of
+            range. A shift that the samples do not allow is refused when the step is traced.
     """
     _check_parts(loss, penalties, terms, generator=generator, discriminator=discriminator)
+    if isinstance(average_decay, int | float) and not 0.0 <= average_decay < 1.0:
+        raise InputError(f"average_decay: {average_decay} is out of range; [0, 1) is allowed")
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}

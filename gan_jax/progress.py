@@ -21,6 +21,7 @@ __all__ = ["Progress", "describe_device", "say", "stage"]
 
 _LIVE_SECONDS = 0.2  # between two looks of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines: a log file must not fill up
+_STAGE_SECONDS = 15.0  # between two of what takes minutes
 
 
 def describe_device(precision: str) -> str:
@@ -42,13 +43,21 @@ def say(console: Console, line: str) -> None:
 
 @contextmanager
 def stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """Say what takes long: a live line on a terminal, which may be changed, else a plain one."""
+    """Say what takes long: a live line on a terminal, which may be changed, else now and then."""
     if _lively(console):
         with console.status(escape(text)) as status:
             yield lambda changed: status.update(escape(changed))
-    else:
-        say(console, text)
-        yield lambda changed: None
+        return
+    say(console, text)
+    due = time.perf_counter() + _STAGE_SECONDS
+
+    def change(changed: str) -> None:
+        nonlocal due
+        if time.perf_counter() >= due:
+            say(console, changed)
+            due = time.perf_counter() + _STAGE_SECONDS
+
+    yield change
 
 
 def _lively(console: Console) -> bool:

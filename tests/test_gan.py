@@ -158,6 +158,20 @@ def test_there_is_a_label_for_each_sample(key):
             gan.train_step(state, Batch(samples, labels))
 
 
+@pytest.mark.parametrize("decay", [1.0, 1.5, -0.1])
+def test_an_average_forgets_something(decay):
+    with pytest.raises(InputError, match=rf"average_decay: {decay} is out of range; \[0, 1\)"):
+        build(
+            generator=Network(lambda key: {}, lambda params, z, labels, key: z),
+            discriminator=Network(lambda key: {}, lambda params, x, labels, key: x[:, 0]),
+            loss=LOSSES["hinge"],
+            generator_optimizer=optax.sgd(0.1),
+            discriminator_optimizer=optax.sgd(0.1),
+            draw_latents=1,
+            average_decay=decay,
+        )
+
+
 def test_nothing_is_no_batch(key):
     gan = tiny_gan()
     state = gan.init(key)
