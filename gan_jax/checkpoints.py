@@ -40,7 +40,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, kept: int = KEPT):
         """The folder need not exist yet; of its checkpoints the newest so many are kept."""
-        self.folder = folder.resolve()  # orbax refuses relative paths, tensorstore .. in them
+        # Orbax refuses relative paths, tensorstore those with .. in them.
+        self.folder = Path(os.path.realpath(folder))
         self.kept = kept
 
     def refuse_place(self) -> None:
