@@ -13,7 +13,7 @@ from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, Part, load, location
 from gan_jax.environment import cores
 from gan_jax.errors import InputError
-from gan_jax.judges import LEAST_ROWS
+from gan_jax.evaluation.verdict import LEAST_ROWS
 from gan_jax.progress import say
 from gan_jax.runs import Run
 

@@ -18,13 +18,12 @@ from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import exact_wasserstein, mixture_figures, mode_probabilities
 from gan_jax.evaluation.neighbours import Remember
 from gan_jax.evaluation.rows import of_one_size
-from gan_jax.evaluation.verdict import Verdict, judge_samples
+from gan_jax.evaluation.verdict import LEAST_ROWS, Verdict, judge_samples
 from gan_jax.progress import say, stage
 
-__all__ = ["FAST", "FULL", "LEAST_ROWS", "Evaluator", "labels_to_ask", "pick", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
 
 FAST, FULL = 2_000, 10_000  # samples
-LEAST_ROWS = 100  # test rows, and samples
 _ANCHORS = 8  # raise it when an anchor, or what is remembered of real rows, does
 _SEED = 0
 _FARTHEST = 1e6  # what is farther counts as being there

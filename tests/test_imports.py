@@ -174,6 +174,11 @@ assert int(state.step) == 1
     assert not loaded & HEAVY
 
 
+def test_training_loads_nothing_that_only_evaluating_needs():
+    """It would stand between the command and the first step: SciPy alone takes a second."""
+    assert not loaded_after("import gan_jax.train") & (HEAVY - {"PIL"} | {"scipy"})
+
+
 def test_public_names_are_there_and_known_to_checkers():
     import gan_jax
 

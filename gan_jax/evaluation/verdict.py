@@ -21,11 +21,12 @@ rows (the anchor ``train``); `history` has what a run's records add:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples"]
+__all__ = ["LEAST_ROWS", "SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples"]
 
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
 VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "diverged")
 
+LEAST_ROWS = 100  # of test rows, and of samples
 _COPYING = -3.0  # from fresh rows' C_T
 _AUTHENTIC = 0.75  # of held-out rows' share
 _SPREAD = 0.25  # of the data's variance
