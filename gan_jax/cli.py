@@ -11,9 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import tyro
+from typing import TYPE_CHECKING
 
 from gan_jax import __version__, environment
 from gan_jax.config import Config
@@ -27,7 +25,7 @@ from gan_jax.flags import (
     TrainFlags,
     integers,
     names_to_choose,
-    refuse_unknown_flags,
+    parse,
     refuse_unknown_names,
     take_weights,
     value_of,
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["main"]
-
-Flags = TypeVar("Flags")
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -62,7 +58,7 @@ def _train(arguments: Sequence[str]) -> int:
     }
     base = Config.from_dict(weights, base)
     try:
-        flags = _parse("train", TrainFlags, arguments, TrainFlags(values=base))
+        flags = parse("train", TrainFlags, arguments, TrainFlags(values=base))
     except SystemExit as end:
         if end.code == 0:  # it was asked for help
             print("names (PLAYER: generator or discriminator)")
@@ -110,7 +106,7 @@ def _weights(base: Mapping[str, float], given: Mapping[str, float]) -> dict[str,
 
 
 def _resume(arguments: Sequence[str]) -> int:
-    flags = _parse("resume", ResumeFlags, arguments)
+    flags = parse("resume", ResumeFlags, arguments)
     run_dir = _run_dir(flags.run)
     console = _console()
     environment.prepare()
@@ -122,7 +118,7 @@ def _resume(arguments: Sequence[str]) -> int:
 
 
 def _sample(arguments: Sequence[str]) -> int:
-    flags = _parse("sample", SampleFlags, arguments)
+    flags = parse("sample", SampleFlags, arguments)
     run_dir, output = _run_dir(flags.run), _path(flags.output)
     labels = _asked("label", "labels", flags.label, flags.labels)
     categories = _asked("category", "categories", flags.category, flags.categories)
@@ -143,14 +139,6 @@ def _sample(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parse(
-    command: str, kind: type[Flags], arguments: Sequence[str], default: Flags | None = None
-) -> Flags:
-    refuse_unknown_flags(command, default or kind, arguments)
-    given: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
-
-
 def _asked(one: str, several: str, number: int | None, numbers: str | None) -> list[int] | None:
     """What two flags ask for, ``--one N`` or ``--several N,N,...``, if either is given."""
     if number is not None and numbers is not None:
@@ -161,7 +149,7 @@ def _asked(one: str, several: str, number: int | None, numbers: str | None) -> l
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
-    flags = _parse("evaluate", EvaluateFlags, arguments)
+    flags = parse("evaluate", EvaluateFlags, arguments)
     run_dir = None if flags.run is None else _run_dir(flags.run)
     if run_dir is None and (flags.samples is None or flags.against is None):
         raise InputError(
@@ -192,7 +180,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
 
 
 def _benchmark(arguments: Sequence[str]) -> int:
-    flags = _parse("benchmark", BenchmarkFlags, arguments)
+    flags = parse("benchmark", BenchmarkFlags, arguments)
     config = recipe(flags.recipe)
     for name, found, least in (
         ("population", flags.population, 0),
@@ -211,7 +199,7 @@ def _benchmark(arguments: Sequence[str]) -> int:
 
 
 def _recipes(arguments: Sequence[str]) -> int:
-    flags = _parse("recipes", RecipesFlags, arguments)
+    flags = parse("recipes", RecipesFlags, arguments)
     if flags.name:
         sys.stdout.write(recipe(flags.name).to_toml(comments=True))
         return 0

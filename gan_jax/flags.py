@@ -5,13 +5,13 @@ import difflib
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
-from gan_jax.evaluation.verdict import VERDICTS
+from gan_jax.evaluation.verdict import VERDICTS, verdicts_in
 from gan_jax.recipes import RECIPES
 
 __all__ = [
@@ -24,12 +24,14 @@ __all__ = [
     "TrainFlags",
     "integers",
     "names_to_choose",
-    "refuse_unknown_flags",
+    "parse",
     "refuse_unknown_names",
     "take_weights",
     "value_of",
 ]
 
+
+Flags = TypeVar("Flags")
 
 # What --help offers; the tables themselves are where jax is, and a test compares.
 NAMES = {
@@ -178,7 +180,11 @@ def refuse_unknown_names(config: Config) -> None:
     Raises:
         InputError: it names the field.
     """
+    verdicts_in("stop_when", config.stop_when)
     for flag, names in NAMES.items():
+        # A config made in Python is of no recipe, and `recipe` has refused any other name.
+        if flag in ("--recipe", "--stop-when"):
+            continue
         players = ("generator", "discriminator") if "PLAYER" in flag else ("",)
         for player in players:
             field = flag.removeprefix("--").replace("PLAYER", player).replace("-", "_")
@@ -186,25 +192,30 @@ def refuse_unknown_names(config: Config) -> None:
             value: Any = config
             for part in field.split("."):
                 value = getattr(value, part)
-            if field == "stop_when":
-                value = [word.strip() for word in value.split(",") if word.strip()]
-            if field == "recipe":  # a config made in Python need not be of one
-                names = (*names, Config().recipe)
             for name in (value,) if isinstance(value, str) else value:
                 lookup(field, name, dict.fromkeys(names))
 
 
-def refuse_unknown_flags(command: str, record: Any, arguments: Sequence[str]) -> None:
-    """Refuse what is no option, in one line where tyro takes ten.
+def parse(
+    command: str, kind: type[Flags], arguments: Sequence[str], default: Flags | None = None
+) -> Flags:
+    """What a command was told.
 
     Args:
-        command: whose options they are.
-        record: the class of its flags, or an object of it.
+        command: whose flags they are.
+        kind: the class of its flags.
         arguments: what was given.
+        default: what holds for flags not given, in place of the class's own.
 
     Raises:
-        InputError: it names the nearest options, if there are any.
+        InputError: no such flag, in one line where tyro takes ten.
     """
+    _refuse_unknown_flags(command, default or kind, arguments)
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
+
+
+def _refuse_unknown_flags(command: str, record: Any, arguments: Sequence[str]) -> None:
     known = ["--help", *_flags_of(record, "--")]
     for argument in arguments:
         flag = argument.partition("=")[0].replace("_", "-")

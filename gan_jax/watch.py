@@ -13,7 +13,7 @@ from gan_jax.config import Config
 from gan_jax.data import Dataset
 from gan_jax.errors import InputError, lookup
 from gan_jax.evaluation.history import judge_run, won
-from gan_jax.evaluation.verdict import VERDICTS, Verdict
+from gan_jax.evaluation.verdict import Verdict, verdicts_in
 from gan_jax.gan import GAN
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.runs import Run
@@ -53,9 +53,8 @@ def read_wishes(config: Config) -> Wishes:
             there are none.
     """
     sign = lookup("best_by", config.best_by, BETTER)
-    words = [word.strip() for word in config.stop_when.split(",") if word.strip()]
+    words = verdicts_in("stop_when", config.stop_when)
     for word in words:
-        lookup("stop_when", word, dict.fromkeys(VERDICTS))
         if config.evaluation_interval == 0 and word not in ("diverged", "discriminator-won"):
             raise InputError(
                 f"stop_when: {word!r} is told from samples; say how often with evaluation_interval"

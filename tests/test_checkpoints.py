@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -295,6 +296,13 @@ def test_a_path_through_a_parent(tmp_path, monkeypatch, state, template):
     found, _, notes = Checkpoints(Path("../checkpoints")).restore(template)
     assert_same_bits(found, state)
     assert not notes
+
+
+def test_odd_places(tmp_path):
+    os.symlink("loop", tmp_path / "loop")
+    assert Checkpoints(tmp_path / "loop" / "checkpoints").steps() == []
+    with pytest.raises(InputError, match="no text in UTF-8; rename that"):
+        Checkpoints(tmp_path / "\udcff" / "checkpoints").refuse_place()
 
 
 def test_a_full_disk_is_said_and_costs_no_checkpoint(tmp_path, monkeypatch):

@@ -21,7 +21,9 @@ rows (the anchor ``train``); `history` has what a run's records add:
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["LEAST_ROWS", "SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples"]
+from gan_jax.errors import lookup
+
+__all__ = ["LEAST_ROWS", "SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples", "verdicts_in"]
 
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
 VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "diverged")
@@ -51,6 +53,16 @@ class Verdict(NamedTuple):
     def failed(self) -> bool:
         """Whether the word is neither healthy nor improving."""
         return self.verdict not in ("healthy", "improving")
+
+
+def verdicts_in(field: str, text: str) -> list[str]:
+    """The verdicts of a text that has commas between them.
+
+    Raises:
+        InputError: a word that is none.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return [lookup(field, word, {verdict: verdict for verdict in VERDICTS}) for word in words]
 
 
 def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
