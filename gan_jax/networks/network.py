@@ -1,9 +1,11 @@
 """What a network is here: two pure functions, in optax's own grammar."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from gan_jax.errors import InputError
@@ -54,6 +56,7 @@ def from_linen(
             )
         return variables["params"]
 
+    @functools.partial(jax.jit, inline=True)  # a step calls it several times: traced once a shape
     def apply(params: Params, inputs: Any, labels: Labels | None, key: Key) -> Any:
         arguments = (inputs, labels) if conditional else (inputs,)
         return module.apply({"params": params}, *arguments, rngs={"dropout": key})
