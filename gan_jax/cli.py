@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gan_jax import __version__, environment
 from gan_jax.config import Config
 from gan_jax.errors import InputError, lookup
+from gan_jax.evaluation.verdict import verdicts_in
 from gan_jax.flags import (
     BenchmarkFlags,
     EvaluateFlags,
@@ -107,6 +108,7 @@ def _weights(base: Mapping[str, float], given: Mapping[str, float]) -> dict[str,
 
 def _resume(arguments: Sequence[str]) -> int:
     flags = parse("resume", ResumeFlags, arguments)
+    verdicts_in("stop_when", flags.stop_when or "")  # refused before anything is loaded
     run_dir = _run_dir(flags.run)
     console = _console()
     environment.prepare()

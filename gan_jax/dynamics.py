@@ -61,7 +61,8 @@ def alternating(discriminator_steps: int = 1, generator_steps: int = 1) -> Dynam
     Algorithm 1 of arXiv:1406.2661.
 
     Raises:
-        InputError: (when traced) the batch does not divide into ``discriminator_steps`` parts.
+        InputError: either number is below 1, or (when traced) the batch does not divide into
+            ``discriminator_steps`` parts.
     """
     return _alternating(discriminator_steps, generator_steps)
 
@@ -79,11 +80,13 @@ def unrolled(
     if ``most`` says how far: so many moves are made, and those beyond ``steps`` undone.
 
     Raises:
-        InputError: more steps than ``most``, where they are known.
+        InputError: as `alternating`; or ``steps``, where they are known, are below 0 or above
+            ``most``.
     """
     reach = operator.index(steps) if most is None else most  # pyright: ignore[reportArgumentType]
-    if isinstance(steps, int) and steps > reach:
-        raise InputError(f"steps: {steps} is out of range; at most {reach} is allowed")
+    if isinstance(steps, int) and not 0 <= steps <= reach:
+        allowed = "at least 0" if most is None else f"0 to {most}"
+        raise InputError(f"steps: {steps} is out of range; {allowed} is allowed")
     return _alternating(discriminator_steps, 1, (steps, reach))
 
 
@@ -171,15 +174,15 @@ def _alternating(
             gradient, report = judge_round(game, player.params, round)
             return move(optimizers.discriminator, player, gradient), report
 
-        def looking_ahead(steps: jax.typing.ArrayLike, most: int, judge: Player, round: Round):
-            """The generator's objective after ``steps`` of ``most`` moves that ``judge`` makes."""
+        def looking_ahead(steps: jax.typing.ArrayLike, most: int, player: Player, round: Round):
+            """The generator's objective after ``steps`` of ``most`` moves by the discriminator."""
 
             def look(player: Player, index: jax.Array):
                 moved, _ = judged_move(player, round)
                 made = index < steps
                 return jax.tree.map(lambda new, old: jnp.where(made, new, old), moved, player), None
 
-            later, _ = jax.lax.scan(look, judge, jnp.arange(most))
+            later, _ = jax.lax.scan(look, player, jnp.arange(most))
             return game.generator_loss(later.params, round)
 
         def play(state: GANState, batch: Batch) -> Moves:
@@ -193,19 +196,21 @@ def _alternating(
                 round, _ = draw_round(game, state, state.generator.params, *turn)
                 return judged_move(player, round)[0], None
 
-            judge = state.discriminator
+            discriminator = state.discriminator
             if discriminator_steps > 1:
                 turns = (keys[: discriminator_steps - 1], earlier)
-                judge, _ = jax.lax.scan(earlier_move, judge, turns)
+                discriminator, _ = jax.lax.scan(earlier_move, discriminator, turns)
             round, pullback = draw_round(
                 game, state, state.generator.params, keys[discriminator_steps - 1], last
             )
-            judge, judged = judged_move(judge, round)
+            discriminator, judged = judged_move(discriminator, round)
 
-            now = functools.partial(game.generator_loss, judge.params)
-            objective = now if ahead is None else functools.partial(looking_ahead, *ahead, judge)
+            now = functools.partial(game.generator_loss, discriminator.params)
+            objective = now
+            if ahead is not None:
+                objective = functools.partial(looking_ahead, *ahead, discriminator)
             gradient, answered = answer(objective, round, pullback)
-            maker = move(optimizers.generator, state.generator, gradient)
+            generator = move(optimizers.generator, state.generator, gradient)
 
             def further_move(player: Player, key: Key):
                 round, pullback = draw_round(game, state, player.params, key, last)
@@ -213,8 +218,8 @@ def _alternating(
                 return move(optimizers.generator, player, gradient), None
 
             if generator_steps > 1:
-                maker, _ = jax.lax.scan(further_move, maker, keys[discriminator_steps:])
-            return Moves(maker, judge, metrics_of(judged, answered))
+                generator, _ = jax.lax.scan(further_move, generator, keys[discriminator_steps:])
+            return Moves(generator, discriminator, metrics_of(judged, answered))
 
         return play
 

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -102,7 +101,7 @@ def load_dataset(config: Config, console: Console) -> Dataset:
     notes = [dataset.note] if dataset.note else []
     if isinstance(dataset.train, Part) and dataset.train.labels is not None:
         unlabelled = int((dataset.train.labels < 0).sum())
-        notes += [f"{unlabelled:,} of them have no label (-1)"] if unlabelled else []
+        notes += [f"{unlabelled:,} of the {rows} have no label (-1)"] if unlabelled else []
     if (number := len(dataset.test.samples)) < LEAST_ROWS:
         notes.append(
             f"{number} test rows are too few for gan-jax evaluate, {LEAST_ROWS} are needed"
@@ -134,7 +133,7 @@ def fit_config(config: Config, dataset: Dataset) -> Config:
         InputError: a name of data that TOML cannot hold.
     """
     path = location(config.dataset)
-    name = str(path.resolve()) if path else config.dataset
+    name = os.path.realpath(path) if path else config.dataset
     data_dir = config.data_dir or ("" if path else os.environ.get("TFDS_DATA_DIR", ""))
     if not name.isprintable():
         raise InputError(f"dataset: {name!a} cannot be written into a config; rename it")
@@ -142,7 +141,7 @@ def fit_config(config: Config, dataset: Dataset) -> Config:
         config,
         # Absolute, so that the run finds its data again from another working directory.
         dataset=name,
-        data_dir=str(Path(os.path.expanduser(data_dir)).resolve()) if data_dir else "",
+        data_dir=os.path.realpath(os.path.expanduser(data_dir)) if data_dir else "",
         sample_shape=dataset.sample_shape,
         classes=dataset.classes,
         generator=dataclasses.replace(

@@ -1,11 +1,15 @@
 """What each command may be told, and flags that have to be known before tyro parses the rest."""
 
+import contextlib
 import dataclasses
 import difflib
+import io
+import itertools
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import tyro
 
@@ -32,6 +36,7 @@ __all__ = [
 
 
 Flags = TypeVar("Flags")
+(_POSITIONAL,) = get_args(tyro.conf.Positional[str])[1:]  # how tyro marks one
 
 # What --help offers; the tables themselves are where jax is, and a test compares.
 NAMES = {
@@ -208,11 +213,40 @@ def parse(
         default: what holds for flags not given, in place of the class's own.
 
     Raises:
-        InputError: no such flag, in one line where tyro takes ten.
+        InputError: no such flag, or a value that cannot be one: in one line where tyro takes ten.
     """
     _refuse_unknown_flags(command, default or kind, arguments)
     given: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
+    except SystemExit as end:
+        if not end.code:  # it was asked for help
+            raise
+        raise InputError(_in_one_line(box.getvalue(), command)) from None
+
+
+_KINDS = {
+    "INT": "an integer is",
+    "N": "an integer is",
+    "FLOAT": "a number is",
+    "[INT [INT ...]]": "integers are",
+}
+
+
+def _in_one_line(box: str, command: str) -> str:
+    """What tyro says in a box, without its frame, its hints and its advice."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # below the title
+    rule = re.compile("[─-]*").fullmatch
+    said = " ".join(itertools.takewhile(lambda x: not rule(x), itertools.dropwhile(rule, lines)))
+    if missing := re.match(r"Missing value for argument '(--\S+)'", said):
+        return f"{missing[1]}: its value is missing"
+    value = re.fullmatch(r"Error parsing (--\S+): .*?'(.*)'\S*", said)
+    for kind, allowed in _KINDS.items():
+        if value is not None and f"{value[1]} {kind}" in lines:
+            return f"{value[1]}: '{value[2]}' is not allowed; {allowed}"
+    return f"{said[:1].lower()}{said[1:].rstrip('.')} (gan-jax {command} --help lists all)"
 
 
 def _refuse_unknown_flags(command: str, record: Any, arguments: Sequence[str]) -> None:
@@ -233,11 +267,14 @@ def _flags_of(record: Any, prefix: str) -> Iterator[str]:
     for field in dataclasses.fields(record):
         value = getattr(record, field.name, None)
         name = field.name.replace("_", "-")
+        marks = getattr(field.type, "__metadata__", ())
         if dataclasses.is_dataclass(value):
             yield from _flags_of(value, prefix if field.name == "values" else f"{prefix}{name}.")
-        else:
+        elif isinstance(value, Mapping):  # taken out before, if its name was right
+            yield from (f"{prefix}{name}.{key}" for key in NAMES[f"--{name}.NAME"])
+        elif _POSITIONAL not in marks:
             yield f"{prefix}{name}"
-            if isinstance(value, bool):
+            if isinstance(value, bool) and tyro.conf.FlagCreatePairsOff not in marks:
                 yield f"{prefix}no-{name}"
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from gan_jax.dynamics import Dynamics, alternating
 from gan_jax.errors import InputError
@@ -79,7 +80,7 @@ def build(
             range. A shift that the samples do not allow is refused when the step is traced.
     """
     _check_parts(loss, penalties, terms, generator=generator, discriminator=discriminator)
-    if isinstance(average_decay, int | float) and not 0.0 <= average_decay < 1.0:
+    if not isinstance(average_decay, Tracer) and not 0.0 <= float(average_decay) < 1.0:
         raise InputError(f"average_decay: {average_decay} is out of range; [0, 1) is allowed")
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
@@ -136,8 +137,8 @@ def build(
                 each, and ``labels [k*b]`` int32 where a player or a term is told them, else None.
 
         Raises:
-            InputError: samples that are no floats, labels that are not one integer for each, rows
-                that k does not divide, or labels missing.
+            InputError: samples that are no floats or that are none, labels that are not one integer
+                for each, rows that k does not divide, or labels missing.
         """
         if not isinstance(batch, Batch):
             raise InputError(f"batch: {type(batch).__name__}; Batch(samples, labels) is allowed")
@@ -179,8 +180,8 @@ def build(
                 have categories. Drawn if not given.
 
         Raises:
-            InputError: labels or categories of another shape or type, or categories that the
-                latents do not have.
+            InputError: a count below 1, labels or categories of another shape or type, or
+                categories that the latents do not have.
         """
         if count < 1:
             raise InputError(f"count: {count} is out of range; at least 1 is allowed")

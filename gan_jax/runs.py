@@ -174,8 +174,6 @@ class Run:
         for best in self.best.steps():
             if best > step:  # going on from here finds it again, or another
                 shutil.rmtree(self.best.folder / str(best))
-        for path in self.last_paths():  # of another step; they are drawn when it ends
-            path.unlink(missing_ok=True)
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()

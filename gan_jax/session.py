@@ -18,7 +18,7 @@ from gan_jax.data import Dataset
 from gan_jax.data.stream import make_stream
 from gan_jax.environment import many_steps, run_once
 from gan_jax.errors import InputError
-from gan_jax.evaluation.verdict import Verdict
+from gan_jax.evaluation.verdict import LEAST_ROWS, Verdict
 from gan_jax.fitting import compiler_facts, game_facts
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
@@ -50,6 +50,7 @@ class Outcome(NamedTuple):
     diverged: bool  # the metrics of the last step are not finite
     verdict: Verdict | None = None  # what ended it early, an alarm, or by the newest evaluation
     stopped: bool = False  # by a verdict it was asked to end at
+    judgeable: bool = True  # there are test rows enough to evaluate it by
 
 
 class Session:
@@ -121,6 +122,8 @@ class Session:
             picks = self.stream.picks(step)
             state, metrics = program(state, self.stream.source, picks, np.int32(count))
             numbers = _numbers(metrics)  # waits for the device
+            for path in run.last_paths():  # of an earlier end
+                path.unlink(missing_ok=True)
             step, sound = step + count, numbers["finite"]
             progress.count(step)
             chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))
@@ -156,7 +159,8 @@ class Session:
         self._summarise(run)
         early = caught[0] if caught and step < stop and halt is None else None
         verdict = halt or watch.alarm or watch.verdict
-        return Outcome(run, step, early, not finite, verdict, halt is not None)
+        judgeable = len(self.dataset.test.samples) >= LEAST_ROWS
+        return Outcome(run, step, early, not finite, verdict, halt is not None, judgeable)
 
     def _lower(self) -> jax.stages.Lowered:
         """The program of the steps, yet to be compiled."""

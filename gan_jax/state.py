@@ -36,8 +36,8 @@ class GANState:
 class Metrics(NamedTuple):
     """What one step reports; every leaf is a scalar. ``None`` where the loss defines no such thing.
 
-    The discriminator's figures are those before its (last) move of the step, the generator's
-    those that its (first) move was made by.
+    The discriminator's figures are those before its (last) move of the step, the generator's those
+    before its (first): of extragradient at the first look, of consensus without its calming.
     """
 
     discriminator_loss: jax.Array  # penalties included

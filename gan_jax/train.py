@@ -172,7 +172,8 @@ def tell_end(outcome: Outcome, console: Console) -> int:
     tell(f"  how it learned     {run.animation_path}")
     tell(f"  curves             {run.curves_path}")
     tell("next:")
-    tell(f"  does it work?      gan-jax evaluate {place}")
+    if outcome.judgeable:
+        tell(f"  does it work?      gan-jax evaluate {place}")
     tell(f"  more samples       gan-jax sample {place} --count 100 --output samples.png")
     if outcome.stopped and outcome.step < config.steps:
         tell(f"  train on           gan-jax resume {place} --stop-when ''")

@@ -80,11 +80,15 @@ def test_copies_are_told_from_rows_left_out(copying, real, word):
 
 def test_a_healthy_run_that_could_be_better_is_told_so():
     advice = [
-        judge_samples(GOOD | {"frechet_distance": distance}, ANCHORS).advice
-        for distance in (30.0, 85.0)
+        judge_samples(
+            GOOD | {"frechet_distance": distance},
+            ANCHORS | {"train": TRAIN | {"frechet_distance": train}},
+        ).advice
+        for distance, train in ((30.0, 5.0), (85.0, 5.0), (79.0, 50.0), (81.0, 50.0))
     ]
-    assert advice[0].startswith("nothing:")
-    assert advice[1] == "train on: the Fréchet distance is still 17 times that of training rows"
+    better = "train on: the Fréchet distance is still {} times that of training rows"
+    assert advice[1::2] == [better.format(17), better.format(1.6)]
+    assert all(text.startswith("nothing:") for text in advice[::2])
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_there_is_a_label_for_each_sample(key):
             gan.train_step(state, Batch(samples, labels))
 
 
-@pytest.mark.parametrize("decay", [1.0, 1.5, -0.1])
+@pytest.mark.parametrize("decay", [1.0, 1.5, -0.1, np.float32(1.0), np.int64(1)])
 def test_an_average_forgets_something(decay):
     with pytest.raises(InputError, match=rf"average_decay: {decay} is out of range; \[0, 1\)"):
         build(

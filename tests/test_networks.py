@@ -200,6 +200,26 @@ def test_conditional_module_gets_the_labels(key):
     assert logits.shape == (2,) and logits[0] != logits[1]
 
 
+def test_module_is_traced_once_a_shape(key):
+    """Of a step's many calls: tracing is a good part of the time to the first one."""
+    traced = []
+
+    class Counted(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            traced.append(x.shape)
+            return x
+
+    network = from_linen(Counted(), (2,))
+
+    @jax.jit
+    def twice(x):
+        return network.apply({}, x, None, key) + network.apply({}, 2 * x, None, key)
+
+    assert (twice(jnp.ones((3, 2))) == 3.0).all()
+    assert traced == [(3, 2)]
+
+
 def test_module_with_randomness_follows_the_key(key):
     network = from_linen(WithDropout(), (50,))
     x = jnp.ones((1, 50))

@@ -18,10 +18,12 @@ from conftest import assert_same_bits, plain, tiny_config
 from PIL import Image
 from rich.console import Console
 
+from gan_jax import data
 from gan_jax import session as session_module
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
+from gan_jax.fitting import fit_config
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
@@ -275,10 +277,18 @@ def test_a_run_killed_before_its_last_pictures_is_finished(whole, tmp_path):
     assert run.curves_path.exists()
 
 
-def test_pictures_of_an_earlier_end_go(whole, tmp_path):
+def test_pictures_of_an_earlier_end_go_with_the_first_step(whole, tmp_path, monkeypatch):
     run = Run(shutil.copytree(whole.path, tmp_path / "run"))
-    run.cut_back(60)
-    assert not any(path.exists() for path in run.last_paths())
+
+    def refused(*_):
+        raise InputError("memory: too little")
+
+    for what, left in (("_lower", True), ("_save", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(session_module.Session, what, refused)
+            with pytest.raises(InputError, match="memory: too little"):
+                resume(run.path, CONFIG.steps + 10, console=quiet())
+        assert [path.exists() for path in run.last_paths()] == 3 * [left]
 
 
 def test_other_data_is_refused(tmp_path):
@@ -302,6 +312,13 @@ def test_data_are_found_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume(path, 10, console=quiet()).step == 10
+
+
+def test_a_loop_of_links_that_nothing_needs_stops_no_one(tmp_path):
+    os.symlink("loop", tmp_path / "loop")
+    config = dataclasses.replace(CONFIG, data_dir=str(tmp_path / "loop"))
+    fitted = fit_config(config, data.load(config.dataset))
+    assert fitted.data_dir == str(tmp_path / "loop")
 
 
 def test_epochs_are_passes_over_the_rows(tmp_path):
@@ -577,6 +594,9 @@ def test_what_the_data_lack_is_said_before_training(tmp_path):
         dataclasses.replace(CONFIG, dataset=str(path), steps=2), tmp_path / "run", console=console
     )
     told = " ".join(said(console).split())
-    unlabelled = re.search(r"(\d) of them have no label \(-1\)", told)
-    assert unlabelled is not None and 0 < int(unlabelled[1]) <= 7  # some are test rows
+    unlabelled = re.search(r"; (\d+) of the (\d+) rows have no label \(-1\)", told)
+    part = data.load(str(path)).train
+    assert unlabelled is not None and isinstance(part, data.Part) and part.labels is not None
+    assert (int(unlabelled[1]), int(unlabelled[2])) == ((part.labels < 0).sum(), 54)
+    assert "gan-jax evaluate " not in told.partition("done: ")[2]
     assert "6 test rows are too few for gan-jax evaluate, 100 are needed" in told
