@@ -590,13 +590,12 @@ def test_what_the_data_lack_is_said_before_training(tmp_path):
     labels[:7] = -1
     np.savez(path, samples=random.normal(size=(60, 2)).astype(np.float32), labels=labels)
     console = quiet()
-    train(
-        dataclasses.replace(CONFIG, dataset=str(path), steps=2), tmp_path / "run", console=console
-    )
+    config = dataclasses.replace(CONFIG, dataset=str(path), steps=2)
+    assert tell_end(train(config, tmp_path / "run", console=console), console) == 0
     told = " ".join(said(console).split())
     unlabelled = re.search(r"; (\d+) of the (\d+) rows have no label \(-1\)", told)
     part = data.load(str(path)).train
     assert unlabelled is not None and isinstance(part, data.Part) and part.labels is not None
     assert (int(unlabelled[1]), int(unlabelled[2])) == ((part.labels < 0).sum(), 54)
-    assert "gan-jax evaluate " not in told.partition("done: ")[2]
+    assert "gan-jax evaluate" not in told.partition("done: ")[2]
     assert "6 test rows are too few for gan-jax evaluate, 100 are needed" in told
