@@ -125,9 +125,7 @@ class Config:
     recipe: str = "custom"  # named values to start from, which all else changes
     dataset: str = "digits"  # a name, or the path of your own data
     data_dir: str = ""  # where tensorflow-datasets keeps its files; empty = its own default
-    validation: Annotated[float, Range(0.0, 0.9)] = (
-        0.0  # share of training rows to judge by on the way
-    )
+    validation: Annotated[float, Range(0.0, 0.9)] = 0.0  # share of rows to judge by on the way
     sample_shape: tuple[Width, ...] = (28, 28, 1)  # from the data
     classes: Annotated[int, Range(0, 65_536)] = 0  # from the data; 0 = it has no labels
 
