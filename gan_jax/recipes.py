@@ -130,7 +130,7 @@ _GAN_LARGE = dataclasses.replace(
     recipe="gan-large",
     steps=100_000,
     average_decay=0.9998,
-    generator=dataclasses.replace(_CGAN.generator, widths=(512, 256), temperature=1.05),
+    generator=dataclasses.replace(_CGAN.generator, widths=(512, 256), temperature=1.055),
     discriminator=dataclasses.replace(_CGAN.discriminator, widths=(512, 256)),
     decay=dataclasses.replace(_CGAN.decay, horizon=117_000),
     picture_interval=5_000,
