@@ -123,8 +123,8 @@ _CGAN = _variant(
 # Ten minutes on two cores, for MNIST: `cgan`, wider. Rates that are zero at the last step cost a
 # third of the quality (`gan` so widened: 3.2 times real rows' Fréchet distance after 80,000 steps,
 # 2.1 where they are then half), and constant ones a tenth. A seventh of them left at the end, and a
-# shorter average, pay for a temperature at which samples lie no nearer to training rows than test
-# rows do.
+# shorter average, pay for a temperature at which samples lie no nearer to training rows than these
+# to one another.
 _GAN_LARGE = dataclasses.replace(
     _CGAN,
     recipe="gan-large",

@@ -38,7 +38,7 @@ _HALF = 0.5
 _GOOD = 0.75
 _APART = 0.3  # between the ratios of precision and coverage
 _SPOILT = 2.0  # times the Fréchet distance of spoilt real rows
-# Times training rows' Fréchet distance: the default recipe comes below it within minutes.
+# Times training rows' Fréchet distance: the default recipe comes to it within minutes.
 _FINE = 6.0
 
 Figures = Mapping[str, Any]
