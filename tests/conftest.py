@@ -133,10 +133,11 @@ KEPT: dict[str, Any] = {}  # by the test file that is being run
 
 @pytest.fixture(autouse=True)
 def classifiers_of_few_steps(request, monkeypatch):
-    """Stripes are told apart after 150 steps; the long tests train as users do."""
+    """Stripes are told apart after 150 steps by few channels; long tests train as users do."""
     if not request.node.get_closest_marker("long"):
         monkeypatch.setattr("gan_jax.evaluation.features._LEAST_STEPS", 150)
         monkeypatch.setattr("gan_jax.evaluation.features._EPOCHS", 8)
+        monkeypatch.setattr("gan_jax.evaluation.features._WIDTHS", (8, 16))
 
 
 @pytest.fixture(autouse=True)
