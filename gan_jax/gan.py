@@ -1,5 +1,6 @@
 """`GAN`: three pure functions, made from their parts by `build`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +30,11 @@ __all__ = ["GAN", "build"]
 
 
 class GAN(NamedTuple):
-    """Pure functions over a `GANState`. Nothing is jitted: the caller jits, scans, vmaps, grads."""
+    """Pure functions over a `GANState`, for the caller to jit, scan, vmap, differentiate.
+
+    ``init`` and ``sample``, which many call outside of all that, are jitted: operation by operation
+    they would compile dozens of programs, in twice the time.
+    """
 
     init: Callable[[Key], GANState]
     train_step: Callable[[GANState, Batch], tuple[GANState, Metrics]]
@@ -107,6 +112,7 @@ def build(
         game, Optimizers(generator_optimizer, discriminator_optimizer)
     )
 
+    @jax.jit
     def init(key: Key) -> GANState:
         """The state of step 0, no two leaves of which share a buffer: a caller may donate it."""
         generator_key, discriminator_key, root_key = jax.random.split(key, 3)
@@ -185,13 +191,19 @@ def build(
         """
         if count < 1:
             raise InputError(f"count: {count} is out of range; at least 1 is allowed")
+        _check_labels(labels, count)
+        return drawn(state.average, key, count, labels, chosen)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def drawn(
+        params: Params, key: Key, count: int, labels: Labels | None, chosen: jax.Array | None
+    ) -> Samples:
         latent_key, network_key = jax.random.split(key)
         draw = sample_latents or game.draw_latents
         latents = draw(latent_key, count)
         if chosen is not None:
             latents = _with_category(draw, latents, chosen)
-        _check_labels(labels, count)
-        return game.generate(state.average, latents, labels, network_key)
+        return game.generate(params, latents, labels, network_key)
 
     return GAN(init, train_step, sample, game)
 

@@ -52,6 +52,12 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import recipe
 from gan_jax.types import Batch
 
+# For programs of thousands of steps, whose running takes longer than compiling them well.
+MANY_STEPS = {
+    name: 3 if name == "xla_backend_optimization_level" else True
+    for name in environment.run_once(jax.__version_info__)
+}
+
 # Imports and traces make many objects and hardly any garbage: a 25th of the suite's time.
 gc.set_threshold(100_000, 20, 100)
 

@@ -118,11 +118,11 @@ def test_instance_noise_damps(loss, deviation):
     # Second order in psi of the discriminator's loss on psi * noise: c s^2 psi^2 / 2, c being the
     # loss's curvature, so that noise is an R1 of gamma = c s^2. With f' = 1/2, f'' = -1/4, c = 1/2:
     # f'' s^2 +- sqrt(f''^2 s^4 - f'^2), as arXiv:1801.04406 has it.
-    gan, rows = dirac(loss, noise=(deviation, 10**9)), Batch(jnp.zeros((2**21, 1)))
+    gan, rows = dirac(loss, noise=(deviation, 10**9)), Batch(jnp.zeros((2**19, 1)))
     found = game_jacobian(gan.game, gan.init(jax.random.key(0)), rows)
     gamma = KNOWN[loss].curvatures[0] * deviation**2
-    # Of 4 million draws in all the mean square is known to 0.0007 of itself.
-    np.testing.assert_allclose(eigenvalues(found), eigenvalues(field_of(loss, gamma)), atol=1e-3)
+    # Of a million draws in all the mean square is known to 0.0014 of itself.
+    np.testing.assert_allclose(eigenvalues(found), eigenvalues(field_of(loss, gamma)), atol=2e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import tiny_config, tiny_gan
+from conftest import MANY_STEPS, tiny_config, tiny_gan
 from jax.flatten_util import ravel_pytree
 
 from gan_jax.config import DynamicsConfig
@@ -185,7 +185,9 @@ def test_linear_quadratic_gan_finds_mean_and_variance(key):
     def step(state, key):
         return gan.train_step(state, Batch(1.5 + 0.5 * jax.random.normal(key, (2_048, 1))))[0], None
 
-    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, 3_000)))(gan.init(key))
+    state, _ = jax.jit(
+        lambda s: jax.lax.scan(step, s, jax.random.split(key, 3_000)), compiler_options=MANY_STEPS
+    )(gan.init(key))
     np.testing.assert_allclose(np.abs(state.average), [0.5, 1.5], atol=0.03)
 
 
@@ -207,7 +209,8 @@ def test_best_discriminator_between_two_normals(m, key):
         draw_latents=lambda key, count: quantiles,
     )
     state, metrics = jax.jit(
-        lambda s: jax.lax.scan(lambda s, _: gan.train_step(s, Batch(quantiles)), s, length=300)
+        lambda s: jax.lax.scan(lambda s, _: gan.train_step(s, Batch(quantiles)), s, length=300),
+        compiler_options=MANY_STEPS,
     )(gan.init(key))
     np.testing.assert_allclose(state.discriminator.params, [-m, m**2 / 2], atol=0.005)
     x = np.linspace(-12, 12 + m, 200_001)

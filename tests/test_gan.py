@@ -234,6 +234,15 @@ def test_init_may_be_donated(key):
     assert not key.is_deleted()  # the argument is still alive
 
 
+def test_init_and_sample_are_a_program_each(key):
+    """Outside of a caller's jit too, where every operation would be compiled by itself."""
+    gan = tiny_gan()
+    state = gan.init(key)
+    for whole in (jax.make_jaxpr(gan.init)(key), jax.make_jaxpr(gan.sample, 2)(state, key, 3)):
+        (only,) = whole.eqns
+        assert only.primitive.name in ("jit", "pjit")
+
+
 def test_metrics_against_their_definitions(key):
     config = tiny_config(loss="non_saturating", penalties={"r1": 3.0})
     gan = from_config(config)
@@ -516,7 +525,8 @@ def test_labels_reach_both_players(key):
     gan.train_step(gan.init(key), Batch(random_batch(0).samples, labels))
     assert (seen["generator"] == labels).all()
     assert all((each == labels).all() for each in seen["discriminator"])
-    gan.sample(gan.init(key), key, 3, jnp.array([7, 8, 9]))
+    with jax.disable_jit():
+        gan.sample(gan.init(key), key, 3, jnp.array([7, 8, 9]))
     assert (seen["generator"] == jnp.array([7, 8, 9])).all()
 
 

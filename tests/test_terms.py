@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, random_batch, tiny_config, tiny_gan
+from conftest import MANY_STEPS, assert_close, random_batch, tiny_config, tiny_gan
 from sklearn.datasets import load_digits
 
 from gan_jax.assembly import from_config
@@ -223,7 +223,9 @@ def test_heads_find_a_known_posterior(head, known, key):
     def step(state, key):
         return gan.train_step(state, labelled_normals(key, 256, known))[0], None
 
-    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, 3_000)))(gan.init(key))
+    state, _ = jax.jit(
+        lambda s: jax.lax.scan(step, s, jax.random.split(key, 3_000)), compiler_options=MANY_STEPS
+    )(gan.init(key))
     real = labelled_normals(jax.random.key(7), 4_000)
     judgement = gan.game.judge(state.discriminator.params, real.samples, None, key)
     said = np.asarray(jax.nn.softmax(judgement.heads["classes"])[:, 1])
@@ -281,7 +283,9 @@ def test_heads_are_calibrated_on_real_data(name, known, changes, key):
         told = jnp.where(jax.random.uniform(known_key, (64,)) < known, labels[rows], -1)
         return gan.train_step(state, Batch(noisy(noise_key, rows), told))[0], None
 
-    state, _ = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, steps)))(gan.init(key))
+    state, _ = jax.jit(
+        lambda s: jax.lax.scan(step, s, jax.random.split(key, steps)), compiler_options=MANY_STEPS
+    )(gan.init(key))
     rows = np.tile(np.arange(900, len(labels)), 4)
     judgement = gan.game.judge(state.discriminator.params, noisy(key, rows), None, key)
     logits = judgement.heads["classes"]
@@ -311,8 +315,8 @@ def test_infogan_puts_its_code_into_the_samples(key):
         modes = jax.random.randint(mode_key, (128, 1), 0, 4) - 1.5
         return gan.train_step(state, Batch(modes + 0.1 * jax.random.normal(noise_key, (128, 1))))
 
-    _, metrics = jax.jit(lambda s: jax.lax.scan(step, s, jax.random.split(key, 2_000)))(
-        gan.init(key)
-    )
+    _, metrics = jax.jit(
+        lambda s: jax.lax.scan(step, s, jax.random.split(key, 2_000)), compiler_options=MANY_STEPS
+    )(gan.init(key))
     bound = np.asarray(metrics.extra["generator_information"])
     assert bound[:5].mean() < 0.5 < 0.9 * np.log(4) < bound[-200:].mean() <= np.log(4) + 1e-3
