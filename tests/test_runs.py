@@ -116,20 +116,25 @@ def test_one_process_at_a_time(run):
 import sys
 from gan_jax.errors import InputError
 from gan_jax.runs import Run
-try:
-    with Run({str(run.path)!r}).lock():
-        print("got it")
-except InputError as error:
-    print(error)
+for _ in sys.stdin:
+    try:
+        with Run({str(run.path)!r}).lock():
+            print("got it", flush=True)
+    except InputError as error:
+        print(error, flush=True)
 """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as process:
+        asked, said = process.stdin, process.stdout
+        assert asked and said
 
-    def other():
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        return done.stdout.strip()
+        def other() -> str:
+            asked.write("again\n")
+            return said.readline().strip()
 
-    with run.lock():
-        assert "is training here" in other() and "process" in other()
-    assert other() == "got it"
+        with run.lock():
+            assert "is training here" in (refusal := other()) and "process" in refusal
+        assert other() == "got it"
 
 
 def test_new_folders_are_numbered(tmp_path, monkeypatch):
