@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import io
 import itertools
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -217,14 +219,21 @@ def parse(
     """
     _refuse_unknown_flags(command, default or kind, arguments)
     given: dict[str, Any] = {} if default is None else {"default": default}
-    box = io.StringIO()
+    ask = functools.partial(tyro.cli, kind, prog=f"gan-jax {command}", args=arguments, **given)
+    if {"-h", "--help"} & set(arguments):
+        return ask()  # prints it and ends
+    box, columns = io.StringIO(), os.environ.get("COLUMNS")
     try:
-        with contextlib.redirect_stderr(box):
-            return tyro.cli(kind, prog=f"gan-jax {command}", args=arguments, **given)
-    except SystemExit as end:
-        if not end.code:  # it was asked for help
-            raise
+        # Of no terminal, whose colours and width would break up what is read here.
+        os.environ["COLUMNS"] = "10000"
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(box):
+            return ask()
+    except SystemExit:
         raise InputError(_in_one_line(box.getvalue(), command)) from None
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
 _KINDS = {

@@ -220,7 +220,32 @@ runpy.run_module("gan_jax.train", run_name="__main__", alter_sys=True)
     assert done.stderr.startswith("gan-jax: loss: 'hingee' is not one of minimax")
 
 
-def test_a_terminal_without_a_sign_for_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--steps"], "--steps: its value is missing"),
+        (
+            ["train", "--discriminator-optimizer.learning-rate", "fast" * 12],
+            f"--discriminator-optimizer.learning-rate: '{'fast' * 12}' is not allowed; a number is",
+        ),
+    ],
+)
+def test_refusals_of_a_narrow_terminal_with_colours(arguments, said, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        encoding = "utf-8"  # pyright: ignore[reportAssignmentType]
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "44")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"gan-jax: {said}\n"
+    assert os.environ["COLUMNS"] == "44"
+
+
+def test_a_terminal_without_a_sign_for_it(tmp_path, monkeypatch, capsys):
     """The progress line has dots that ASCII has not."""
     monkeypatch.chdir(tmp_path)
     written = io.BytesIO()
@@ -228,6 +253,7 @@ def test_a_terminal_without_a_sign_for_it(tmp_path, monkeypatch):
     assert main(["train", "--dataset", "ring", "--steps", "2", *TINY]) == 0
     sys.stdout.flush()
     assert re.search(rb"step 2/2 .*\? told apart", written.getvalue())
+    assert capsys.readouterr().err == ""
 
 
 def told(field: str, discriminator: str = "none") -> list[str]:
