@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gan_jax.errors import InputError
 from gan_jax.game import Game, Round
@@ -84,7 +85,7 @@ def unrolled(
             ``most``.
     """
     reach = operator.index(steps) if most is None else most  # pyright: ignore[reportArgumentType]
-    if isinstance(steps, int) and not 0 <= steps <= reach:
+    if not isinstance(steps, Tracer) and not 0 <= operator.index(steps) <= reach:  # pyright: ignore[reportArgumentType]
         allowed = "at least 0" if most is None else f"0 to {most}"
         raise InputError(f"steps: {steps} is out of range; {allowed} is allowed")
     return _alternating(discriminator_steps, 1, (steps, reach))

@@ -1,6 +1,7 @@
 """`GAN`: three pure functions, made from their parts by `build`."""
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -130,8 +131,8 @@ def build(
             average=generator_player.params,
             hyperparameters={k: jnp.asarray(v, jnp.float32) for k, v in hyperparameters.items()},
         )
-        # Copies, or leaves would share buffers; of types that a step leaves as they are, where a
-        # network's own are weak, or the second step would be compiled again.
+        # Of types that a step leaves as they are, where a network's own are weak, or the second
+        # step would be compiled again. Copies, or leaves would share buffers where jit is disabled.
         return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype, copy=True), state)
 
     def train_step(state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
@@ -189,6 +190,7 @@ def build(
             InputError: a count below 1, labels or categories of another shape or type, or
                 categories that the latents do not have.
         """
+        count = operator.index(count)
         if count < 1:
             raise InputError(f"count: {count} is out of range; at least 1 is allowed")
         _check_labels(labels, count)

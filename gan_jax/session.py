@@ -116,14 +116,15 @@ class Session:
     ) -> Outcome:
         stop, watch, halt = self.config.steps, self.watch, None
         step, finite, sound = int(state.step), True, True
+        leftover = [*run.last_paths()]
         chunk = 1  # to learn how fast steps are; the clock starts after it
         while step < stop and not caught and finite and halt is None:
             count = min(chunk, self._steps_to_event(step))
             picks = self.stream.picks(step)
             state, metrics = program(state, self.stream.source, picks, np.int32(count))
             numbers = _numbers(metrics)  # waits for the device
-            for path in run.last_paths():  # of an earlier end
-                path.unlink(missing_ok=True)
+            while leftover:  # of an earlier end, which is no more
+                leftover.pop().unlink(missing_ok=True)
             step, sound = step + count, numbers["finite"]
             progress.count(step)
             chunk = max(1, min(self.length, int(progress.rate * _CHUNK_SECONDS)))

@@ -302,6 +302,7 @@ def test_weights_of_consensus_are_an_array(key):
 
 def test_more_moves_ahead_than_there_are():
     with pytest.raises(InputError, match="steps: 5 is out of range; 0 to 3 is allowed"):
-        unrolled(5, most=3)
-    with pytest.raises(InputError, match="steps: -1 is out of range; at least 0 is allowed"):
-        unrolled(-1)
+        unrolled(np.int64(5), most=3)
+    for below in (-1, np.int64(-1), jnp.int32(-1)):
+        with pytest.raises(InputError, match="steps: -1 is out of range; at least 0 is allowed"):
+            unrolled(below)

@@ -84,10 +84,14 @@ def test_a_healthy_run_that_could_be_better_is_told_so():
             GOOD | {"frechet_distance": distance},
             ANCHORS | {"train": TRAIN | {"frechet_distance": train}},
         ).advice
-        for distance, train in ((30.0, 5.0), (85.0, 5.0), (79.0, 50.0), (81.0, 50.0))
+        for distance, train in (
+            *((30.0, 5.0), (85.0, 5.0)),
+            *((79.0, 50.0), (81.0, 50.0)),
+            *((0.0, 0.5), (60.0, 0.5)),
+        )
     ]
     better = "train on: the Fréchet distance is still {} times that of training rows"
-    assert advice[1::2] == [better.format(17), better.format(1.6)]
+    assert advice[1::2] == [better.format(times) for times in (17, 1.6, 120)]
     assert all(text.startswith("nothing:") for text in advice[::2])
 
 

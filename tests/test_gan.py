@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import assert_close, dirac, plain, random_batch, tiny_config, tiny_gan
+from conftest import (
+    assert_close,
+    assert_same_bits,
+    dirac,
+    plain,
+    random_batch,
+    tiny_config,
+    tiny_gan,
+)
 from test_combinations import ALIKE
 
 from gan_jax.assembly import from_config
@@ -241,6 +249,30 @@ def test_init_and_sample_are_a_program_each(key):
     for whole in (jax.make_jaxpr(gan.init)(key), jax.make_jaxpr(gan.sample, 2)(state, key, 3)):
         (only,) = whole.eqns
         assert only.primitive.name in ("jit", "pjit")
+
+
+def test_a_count_is_any_integer(key):
+    gan = tiny_gan()
+    state = gan.init(key)
+    expected = gan.sample(state, key, 3)
+    for count in (np.int64(3), jnp.int32(3)):
+        assert_same_bits(gan.sample(state, key, count), expected)
+
+
+def test_gans_of_traced_parts(key):
+    """Made under a vmap, with an average and a penalty of its own for each."""
+
+    def samples(decay, gamma):
+        gan = dirac(average_decay=decay, penalties={"r1": gamma}, start=1.0)
+        state = gan.init(key)
+        for seed in range(2):
+            state, _ = gan.train_step(state, random_batch(seed, shape=(1,)))
+        return gan.sample(state, key, 3)
+
+    pairs = [(0.0, 1.0), (0.9, 1.0), (0.9, 3.0)]
+    found = jax.jit(jax.vmap(samples))(*map(jnp.array, zip(*pairs, strict=True)))
+    assert_close(found, jnp.stack([samples(*pair) for pair in pairs]))
+    assert len(np.unique(found)) == 3
 
 
 def test_metrics_against_their_definitions(key):

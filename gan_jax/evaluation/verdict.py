@@ -157,5 +157,6 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     times = frechet / max(train["frechet_distance"], 1e-12)
     advice = "nothing: train on for finer detail, if at all"
     if times > _FINE or frechet > bound:
-        advice = f"train on: the Fréchet distance is still {times:.2g} times that of training rows"
+        far = f"{times:.0f}" if times >= 10 else f"{times:.2g}"
+        advice = f"train on: the Fréchet distance is still {far} times that of training rows"
     return Verdict("healthy", (*figures, *notes), advice)

@@ -15,7 +15,7 @@ __all__ = ["Network", "from_linen"]
 
 
 class Network(NamedTuple):
-    """A pair of pure functions.
+    """A pair of pure functions, which jax traces: they keep nothing, and read nothing that changes.
 
     ``apply(params, inputs, labels, key)`` maps latents to samples for a generator; for a
     discriminator it maps samples to logits ``[batch]``, or to a `Judgement` if there is more to
