@@ -41,10 +41,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from rich.console import Console
 
 from gan_jax import session
 from gan_jax.assembly import from_config
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
+from gan_jax.data import Dataset
 from gan_jax.gan import GAN, build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network, spectral_norm
@@ -105,7 +107,7 @@ def runs_alike_share_a_program(request, monkeypatch):
     """Tracing a step takes a third of a tiny run's time, so runs of one config trace it once."""
     if request.node.get_closest_marker("long"):
         return
-    make, lower = session.from_config, session.Session._lower
+    make, lower, start = session.from_config, session.Session._lower, session.Session.__init__
 
     def shared(facts: tuple, value: Callable[[], Any]) -> Any:
         if (key := repr(facts)) not in KEPT:
@@ -122,9 +124,15 @@ def runs_alike_share_a_program(request, monkeypatch):
         facts = *facts, session.advance, session.many_steps
         return shared(facts, lambda: Once(lower(this)))
 
+    def started(this: session.Session, config: Config, dataset: Dataset, console: Console) -> None:
+        start(this, config, dataset, console)
+        facts = dataclasses.replace(config, steps=1), dataset.is_image, "begin and draw"
+        this.begin, this.draw = shared(facts, lambda: (this.begin, this.draw))
+
     for room in ("session", "train", "runs"):
         monkeypatch.setattr(f"gan_jax.{room}.from_config", gan_of)
     monkeypatch.setattr(session.Session, "_lower", program_of)
+    monkeypatch.setattr(session.Session, "__init__", started)
 
 
 class Once:
