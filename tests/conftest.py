@@ -46,7 +46,8 @@ from rich.console import Console
 from gan_jax import session
 from gan_jax.assembly import from_config
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
-from gan_jax.data import Dataset
+from gan_jax.data import Dataset, Mixture
+from gan_jax.fitting import game_facts
 from gan_jax.gan import GAN, build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network, spectral_norm
@@ -104,7 +105,7 @@ def programs_of_one_file_at_a_time():
 
 @pytest.fixture(autouse=True)
 def runs_alike_share_a_program(request, monkeypatch):
-    """Tracing a step takes a third of a tiny run's time, so runs of one config trace it once."""
+    """Tracing a step takes a third of a tiny run's time, so runs of one game trace it once."""
     if request.node.get_closest_marker("long"):
         return
     make, lower, start = session.from_config, session.Session._lower, session.Session.__init__
@@ -115,18 +116,20 @@ def runs_alike_share_a_program(request, monkeypatch):
         return KEPT[key]
 
     def gan_of(config: Config) -> GAN:
-        return shared((dataclasses.replace(config, steps=1),), lambda: make(config))
+        return shared((game_facts(config),), lambda: make(config))
 
     def program_of(this: session.Session) -> Any:
-        config, source = dataclasses.replace(this.config, steps=1), this.stream.source
+        # Which mixture it is is part of the program; other rows are what it is given.
+        rows = this.dataset.train if isinstance(this.dataset.train, Mixture) else None
+        source = jax.tree.map(jax.typeof, this.stream.source)
+        facts = game_facts(this.config), rows, this.stream.shape, source
         # With whatever a test has put in the place of these two.
-        facts = config, this.stream.shape, jax.tree.map(jax.typeof, source)
         facts = *facts, session.advance, session.many_steps
         return shared(facts, lambda: Once(lower(this)))
 
     def started(this: session.Session, config: Config, dataset: Dataset, console: Console) -> None:
         start(this, config, dataset, console)
-        facts = dataclasses.replace(config, steps=1), dataset.is_image, "begin and draw"
+        facts = game_facts(config), dataset.is_image
         this.begin, this.draw = shared(facts, lambda: (this.begin, this.draw))
 
     for room in ("session", "train", "runs"):
