@@ -158,6 +158,13 @@ def classifiers_of_few_steps(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def pairs_of_few_points(request, monkeypatch):
+    """The best pairing is cubic in them: 1,000 take up to half a second for each set of rows."""
+    if not request.node.get_closest_marker("long"):
+        monkeypatch.setattr("gan_jax.judges._PAIRED", 500)
+
+
+@pytest.fixture(autouse=True)
 def curves_of_few_runs(request, monkeypatch):
     """Drawing them takes a quarter of a tiny run's time; runs that tests share have theirs."""
     if not request.node.get_closest_marker("long"):

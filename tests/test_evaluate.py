@@ -270,7 +270,7 @@ def test_shrunken_modes_are_named(tmp_path):
         report = evaluate(samples=tmp_path / "rows.npz", against="grid", console=quiet())
         assert report.metrics["over_concentrated"] is told
         assert ("modes have shrunk" in report.reasons[-1]) is told
-        assert 0 < report.metrics["exact_wasserstein"] < 1
+        assert 0 < report.metrics["exact_wasserstein"] < 1.5
 
 
 def test_where_nobody_watches_a_line_says_what_takes_long(stripes):
