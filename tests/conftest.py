@@ -124,8 +124,8 @@ def runs_alike_share_a_program(request, monkeypatch):
         source = jax.tree.map(jax.typeof, this.stream.source)
         facts = game_facts(this.config), rows, this.stream.shape, source
         # With whatever a test has put in the place of these two.
-        facts = *facts, session.advance, session.many_steps
-        return shared(facts, lambda: Once(lower(this)))
+        replaced = session.advance, session.many_steps
+        return shared((*facts, *replaced), lambda: Once(lower(this)))
 
     def started(this: session.Session, config: Config, dataset: Dataset, console: Console) -> None:
         start(this, config, dataset, console)

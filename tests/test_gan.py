@@ -20,6 +20,7 @@ from conftest import (
 )
 from test_combinations import ALIKE
 
+from gan_jax import fitting
 from gan_jax.assembly import from_config
 from gan_jax.config import (
     DecayConfig,
@@ -411,7 +412,10 @@ def test_finite_is_of_both_players_and_their_gradients(where):
 
 @pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
 def test_where_to_stop_is_no_part_of_the_game(shape, key):
-    """Nor when to look: the same program, whatever a config says of both."""
+    """Nor when to look, nor where the data lie: the same program, whatever a config says of it.
+
+    Runs that differ in no more share their programs in these tests (conftest.py).
+    """
     decay = DecayConfig(shape=shape, horizon=1_000)
 
     def program(**changes) -> str:
@@ -421,8 +425,11 @@ def test_where_to_stop_is_no_part_of_the_game(shape, key):
         init, step = jax.make_jaxpr(gan.init)(key), jax.make_jaxpr(gan.train_step)(state, batch)
         return f"{init} {step}"
 
-    looks = {"log_interval": 7, "picture_interval": 7, "checkpoint_interval": 7}
-    assert program(steps=10) == program(steps=100_000, **looks)
+    free = {f"{look}_interval": 7 for look in ("log", "picture", "checkpoint", "evaluation")}
+    free |= {"best_by": "recall", "stop_when": "collapsed", "recipe": "concept", "steps": 100_000}
+    free |= {"dataset": "grid", "data_dir": "elsewhere"}
+    assert set(free) == set(fitting._FREE)
+    assert program(steps=10) == program(**free)
     assert program(steps=10) != program(steps=10, discriminator_optimizer=OptimizerConfig(b1=0.5))
 
 
