@@ -153,6 +153,8 @@ class Session:
             halt = watch.stops()
             if progress.due() or step == stop or halt is not None:
                 progress.show(step, numbers, watch.note())
+        if caught:  # saving and drawing take seconds; whoever pressed Ctrl-C is to see it was heard
+            say(self.console, f"stopping at step {step:,} ...")
         if sound:
             self._save(run.checkpoints, state)
         finite = finite and sound  # where a signal came before the step that is looked at

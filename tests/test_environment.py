@@ -75,14 +75,16 @@ print(seen.count("/jax/compilation_cache/cache_hits"), "hits",
 
 
 def test_a_loop_on_a_gpu_is_one_graph_unless_the_user_chose(bare):
-    assert many_steps("cpu") == {}
+    assert many_steps("tpu") == {}
     assert "WHILE" in many_steps("gpu")["xla_gpu_enable_command_buffer"]
     bare.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer=")
     assert many_steps("gpu") == {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
 
 
-def test_many_steps_is_what_this_compiler_knows():
-    doubled = jax.jit(lambda x: 2.0 * x, compiler_options=many_steps("gpu"))
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_many_steps_is_what_this_compiler_knows(bare, backend):
+    assert many_steps(backend)
+    doubled = jax.jit(lambda x: 2.0 * x, compiler_options=many_steps(backend))
     assert doubled(1.5) == 3.0  # refused, if it did not know one of them
 
 

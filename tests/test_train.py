@@ -468,8 +468,10 @@ def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number, times, whole):
             train(CONFIG, tmp_path / "run", console=quiet())
         assert Run(tmp_path / "run").checkpoints.steps() == [20]
     else:
-        outcome = train(CONFIG, tmp_path / "run", console=quiet())
+        console = quiet()
+        outcome = train(CONFIG, tmp_path / "run", console=console)
         assert (outcome.step, outcome.signal) == (30, number)
+        assert "stopping at step 30 ..." in said(console)
         assert outcome.run.checkpoints.steps() == [20, 30]
         assert len(saved) == 2  # at 20, and once for the signal
         run = outcome.run
