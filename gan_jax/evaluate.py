@@ -22,7 +22,7 @@ from gan_jax.evaluation.judging import FIGURES
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.gan import GAN
 from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain
-from gan_jax.losses import LOSSES, losses_at_equilibrium
+from gan_jax.losses import LOSSES
 from gan_jax.outside import Outside
 from gan_jax.progress import say, stage
 from gan_jax.runs import Run
@@ -227,12 +227,11 @@ def _head_accuracy(config: Config, gan: GAN, state: GANState, dataset: Dataset) 
 def _with_history(verdict: Verdict, run: Run, *, comparable: bool) -> Verdict:
     """Evaluations on the way count where they are against the same data and reach to the end."""
     config, evaluations = run.read_config(), run.read_evaluations()
-    equilibrium, _ = losses_at_equilibrium(LOSSES[config.loss])
     # The next one was not due yet; where the newest checkpoint is itself judged, it is the newest.
     behind = run.checkpoints.steps()[-1] - evaluations[-1]["step"] if evaluations else 0
     if not comparable or not 0 <= behind < max(1, config.evaluation_interval):
         evaluations = []
-    return judge_run(verdict, run.read_metrics(), evaluations, equilibrium)
+    return judge_run(verdict, run.read_metrics(), evaluations, LOSSES[config.loss])
 
 
 def _cell(value: Any) -> str:

@@ -42,6 +42,7 @@ class AdversarialLoss(NamedTuple):
     generator: Callable[[Logits, Logits], jax.Array]  # (real, fake) -> [batch]
     probability: Callable[[Logits], jax.Array] | None = None  # D(x) in [0, 1], if the loss has one
     equilibrium: float = 0.0  # the logit of a discriminator that cannot tell real from fake
+    least: float = 0.0  # what the discriminator loses where it tells all; -inf if nothing bounds it
 
 
 def _cross_entropy_discriminator(real_logits: Logits, fake_logits: Logits) -> jax.Array:
@@ -164,7 +165,7 @@ q\max(0,1+D)`; it leaves :math:`2\int\min(p, q) = 2 - 2\,\mathrm{TV}(p, q)`, and
 along :math:`-D^* = \mathrm{sign}(q - p)`, the slope in q of :math:`\int|p - q|`.
 """
 
-wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator)
+wasserstein = AdversarialLoss(_wasserstein_discriminator, _linear_generator, least=-math.inf)
 r"""WGAN (arXiv:1701.07875): critic :math:`f - r`, generator :math:`-f`.
 
 A distance only while the critic is kept Lipschitz: give it a penalty. On a line, by parts,
@@ -194,7 +195,7 @@ means over the batch; the generator's is the same with the players' places chang
 the mean over a batch it is the discriminator's plus :math:`\bar r - \bar f`, as for pairs.
 """
 
-softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator)
+softmax = AdversarialLoss(_softmax_discriminator, _softmax_generator, least=-math.log(2.0))
 r"""Softmax GAN (arXiv:1704.06191): a softmax over the whole batch, real rows and generated ones.
 
 With :math:`Z = \frac1{2b}\sum(e^r + e^f)` the discriminator minimises :math:`\log Z - r`, which

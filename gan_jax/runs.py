@@ -67,7 +67,7 @@ class Run:
             self.write_config(config)
 
     def refuse_old(self) -> None:
-        """See that nothing of a run is there, which a new one would add to.
+        """See that nothing of a run is there, which a new one would add to or write over.
 
         Raises:
             InputError: something is.
@@ -76,10 +76,16 @@ class Run:
         parts = (*parts, self.evaluations_path, self.timing_path)
         with _writing(self.path):
             held = any(part.exists() for part in parts) or bool(self.sample_paths())
+            pictures = [path.name for path in self.last_paths() if path.exists()]
         if held:
             raise InputError(
                 f"{self.path}: holds a run already; go on with `gan-jax resume` "
                 "or name another --run-dir"
+            )
+        if pictures:
+            raise InputError(
+                f"{self.path}: holds {pictures[0]} already, which a run would overwrite; "
+                "name another --run-dir"
             )
 
     @classmethod
@@ -177,7 +183,7 @@ class Run:
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()
-        for partial in self.path.rglob("*.png.part"):
+        for partial in self.path.rglob("*.part"):
             partial.unlink()  # left by a process that was killed
 
 
@@ -264,15 +270,14 @@ def _undefined(value: Any) -> bool:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Records up to the first line that is none: who was killed may have left half of one."""
+    """Its records, without lines that are none: who was killed may have left half of one."""
     records = []
     if path.exists():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:
-                break
-            if not isinstance(record, dict) or not isinstance(record.get("step"), int):
-                break
-            records.append(record)
+                continue
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records

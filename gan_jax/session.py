@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -123,6 +124,8 @@ class Session:
             picks = self.stream.picks(step)
             state, metrics = program(state, self.stream.source, picks, np.int32(count))
             numbers = _numbers(metrics)  # waits for the device
+            if not run.config_path.exists():  # so that what could not begin leaves nothing behind
+                run.begin(self.config)
             while leftover:  # of an earlier end, which is no more
                 leftover.pop().unlink(missing_ok=True)
             step, sound = step + count, numbers["finite"]
@@ -148,13 +151,14 @@ class Session:
                     self._save(run.best, state)
                 progress.skip(time.perf_counter() - began)
             # After the evaluation: who goes on from this checkpoint does not repeat it.
-            if step % self.config.checkpoint_interval == 0 and sound:
+            if step % self.config.checkpoint_interval == 0 and sound and _finite(state):
                 self._save(run.checkpoints, state)
             halt = watch.stops()
             if progress.due() or step == stop or halt is not None:
                 progress.show(step, numbers, watch.note())
         if caught:  # saving and drawing take seconds; whoever pressed Ctrl-C is to see it was heard
             say(self.console, f"stopping at step {step:,} ...")
+        sound = sound and _finite(state)
         if sound:
             self._save(run.checkpoints, state)
         finite = finite and sound  # where a signal came before the step that is looked at
@@ -216,14 +220,23 @@ class Session:
             picture.save(partial, format="PNG", compress_level=1)
 
     def _summarise(self, run: Run) -> None:
-        animate([*run.sample_paths(), run.final_path], run.animation_path)
+        with replacing(run.animation_path) as partial:
+            animate([*run.sample_paths(), run.final_path], partial)
         config = self.config
-        draw_curves(
-            run.read_metrics(),
-            run.curves_path,
-            title=f"{config.recipe} on {self.dataset.name}",
-            equilibrium=losses_at_equilibrium(LOSSES[config.loss]),
-        )
+        with replacing(run.curves_path) as partial:
+            draw_curves(
+                run.read_metrics(),
+                partial,
+                title=f"{config.recipe} on {self.dataset.name}",
+                equilibrium=losses_at_equilibrium(LOSSES[config.loss]),
+            )
+
+
+def _finite(state: GANState) -> bool:
+    """What is saved is gone on from: metrics tell what a step began with, not what it led to."""
+    leaves = jax.tree.leaves(state)
+    floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return all(np.isfinite(leaf).all() for leaf in floats)
 
 
 def _numbers(metrics: Metrics) -> dict[str, Any]:

@@ -76,7 +76,6 @@ def train(
     session = Session(config, dataset, console)
     run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
-        run.begin(config)
         return session.play(run)
 
 
@@ -148,7 +147,7 @@ def tell_end(outcome: Outcome, console: Console) -> int:
         say(console, line)
 
     if outcome.diverged:
-        tell(f"diverged: the metrics of step {outcome.step:,} are not finite; stopped")
+        tell(f"diverged: at step {outcome.step:,} metrics or parameters are not finite; stopped")
         kept = run.checkpoints.steps()
         tell(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
         tell("  try                a lower learning rate, or a penalty (--penalties.r1 1)")

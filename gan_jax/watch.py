@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ from gan_jax.errors import InputError, lookup
 from gan_jax.evaluation.history import judge_run, won
 from gan_jax.evaluation.verdict import Verdict, verdicts_in
 from gan_jax.gan import GAN
-from gan_jax.losses import LOSSES, losses_at_equilibrium
+from gan_jax.losses import LOSSES
 from gan_jax.runs import Run
 from gan_jax.sampling import sampler
 from gan_jax.state import GANState
@@ -59,6 +58,11 @@ def read_wishes(config: Config) -> Wishes:
             raise InputError(
                 f"stop_when: {word!r} is told from samples; say how often with evaluation_interval"
             )
+    if "discriminator-won" in words and math.isinf(lookup("loss", config.loss, LOSSES).least):
+        raise InputError(
+            f"stop_when: 'discriminator-won' is never said of the loss {config.loss}, whose size "
+            "tells nothing"
+        )
     return Wishes(sign, frozenset(words))
 
 
@@ -76,11 +80,8 @@ class Watch:
                 compare with.
         """
         self.sign, self.stop_at = read_wishes(config)
-        self.loss, self.interval, self.best_by = (
-            config.loss,
-            config.evaluation_interval,
-            config.best_by,
-        )
+        self.loss = LOSSES[config.loss]
+        self.interval, self.best_by = config.evaluation_interval, config.best_by
         self.evaluator = self.labels = None
         if self.interval:
             from gan_jax.judges import (
@@ -107,16 +108,16 @@ class Watch:
         self.evaluations: list[dict[str, Any]] = []
         self.since = 0  # evaluations from this step on are those that the best checkpoint is of
         self.verdict: Verdict | None = None  # of the newest evaluation
+        self.earlier = False  # that one is of before a resume, which it does not end again
         self.alarm: Verdict | None = None  # of the records since
-
-    @cached_property
-    def equilibrium(self) -> float:
-        """The discriminator's loss where it cannot tell; not worth a start's time."""
-        return losses_at_equilibrium(LOSSES[self.loss])[0]
 
     def open(self, run: Run) -> None:
         """Take note of what the run has written so far."""
         self.history, self.evaluations = run.read_metrics(), run.read_evaluations()
+        newest = self.evaluations[-1] if self.evaluations else {}
+        if {"verdict", "reasons", "advice"} <= newest.keys():
+            told = newest["verdict"], tuple(newest["reasons"]), newest["advice"]
+            self.verdict, self.earlier = Verdict(*told), True
         held = run.best.steps()
         if held:
             self.since = held[-1]
@@ -128,7 +129,7 @@ class Watch:
         self.history.append(numbers)
         good = bool(self.evaluations) and self.evaluations[-1]["verdict"] == "healthy"
         judged = numbers["finite"] and not good
-        self.alarm = won(self.history, self.equilibrium) if judged else None
+        self.alarm = won(self.history, self.loss) if judged else None
 
     def due(self, step: int) -> bool:
         """Whether samples are to be judged at that step."""
@@ -145,8 +146,9 @@ class Watch:
         record = {"step": step, "verdict": verdict.verdict, **metrics}
         self.evaluations.append(record)
         self.alarm = None  # the verdict has it, if it is still so
-        self.verdict = judge_run(verdict, self.history, self.evaluations, self.equilibrium)
-        record |= {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons)}
+        self.verdict = judge_run(verdict, self.history, self.evaluations, self.loss)
+        self.earlier = False
+        record |= self.verdict._asdict()
         run.append_evaluation(record)
         scores = [r[self.best_by] for r in self.evaluations if r["step"] >= self.since]
         scores = [self.sign * s for s in scores if s is not None and math.isfinite(s)]  # exploded
@@ -154,7 +156,7 @@ class Watch:
 
     def stops(self) -> Verdict | None:
         """The verdict that ends the run, if it was asked to end at such."""
-        for found in (self.verdict, self.alarm):
+        for found in (None if self.earlier else self.verdict, self.alarm):
             if found is not None and found.verdict in self.stop_at:
                 return found
         return None

@@ -73,8 +73,8 @@ def test_a_won_history_counts(tmp_path, capsys, monkeypatch):
     assert main([*arguments, *sizes, "--log-interval", "10", "--run-dir", str(run)]) == 0
     lines = (run / "metrics.jsonl").read_text().splitlines()
     newest = json.loads(lines[-1]) | {"real_above_fake": 1.0, "discriminator_loss": 0.001}
-    newest["step"] = 1_000  # before which it would be no sign
-    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps(newest)]) + "\n")
+    told = [json.dumps(newest | {"step": step}) for step in range(600, 1_001, 100)]
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], *told]) + "\n")
     assert evaluate(run, console=quiet()).verdict == "discriminator-won"
     # Evaluations on the way count, too, if they reach to the newest checkpoint.
     (run / "metrics.jsonl").write_text(lines[0] + "\n")

@@ -1,13 +1,13 @@
 """Figures in, a word out: each definition, from both sides of its threshold."""
 
 import dataclasses
-import math
 from typing import Any
 
 import pytest
 
 from gan_jax.evaluation.history import diverged, judge_run, won
 from gan_jax.evaluation.verdict import VERDICTS, Verdict, judge_samples
+from gan_jax.losses import LOSSES
 
 TRAIN = {"frechet_distance": 5.0, "precision": 0.9, "coverage": 0.95, "recognised": 0.98}
 ANCHORS = {
@@ -60,6 +60,14 @@ def test_samples(changes, word):
     found = judge_samples(GOOD | changes, ANCHORS)
     assert found.verdict == word
     assert word in VERDICTS and len(found.reasons) == 3 and found.advice
+
+
+def test_a_classifier_that_is_sure_of_no_real_row_judges_none():
+    """As of labels that say nothing about the rows: these samples are as good as real ones."""
+    unsure = ANCHORS | {"train": TRAIN | {"recognised": 0.0}}
+    assert judge_samples(GOOD | {"recognised": 0.0}, unsure).verdict == "healthy"
+    collapsed = {"recognised": 0.0, "spread": 0.2, "coverage": 0.01}
+    assert judge_samples(GOOD | collapsed, unsure).verdict == "collapsed"
 
 
 @pytest.mark.parametrize(
@@ -131,15 +139,13 @@ class History:
     def records(self) -> list[dict[str, Any]]:
         start = {"step": 0, "real_above_fake": 0.5, "discriminator_loss": 1.4, "finite": True}
         newest = {
-            "step": self.step,
             "real_above_fake": self.told,
             "discriminator_loss": self.loss if self.finite else None,
             "finite": self.finite,
         }
-        both = [
-            {"generator_gradient_norm": 1.0, "generator_loss": 1.0, **r} for r in (start, newest)
-        ]
-        return both
+        steps = range(self.step - 400, self.step + 1, 100)
+        records = [start, *({"step": step} | newest for step in steps)]
+        return [{"generator_gradient_norm": 1.0, "generator_loss": 1.0, **r} for r in records]
 
 
 BAD = Verdict("underfitting", ("a", "b", "c"), "…")
@@ -158,7 +164,7 @@ FINE = Verdict("healthy", ("a", "b", "c"), "…")
     ],
 )
 def test_runs(samples, history, word):
-    found = judge_run(samples, history.records(), [], 2 * math.log(2))
+    found = judge_run(samples, history.records(), [], LOSSES["non_saturating"])
     assert found.verdict == word and len(found.reasons) == 3
 
 
@@ -169,7 +175,7 @@ def test_divergence():
 
 
 def test_a_run_without_records_is_judged_by_its_samples():
-    assert judge_run(BAD, [], [], 1.0) is BAD
+    assert judge_run(BAD, [], [], LOSSES["hinge"]) is BAD
 
 
 def evaluated(*distances, word="underfitting"):
@@ -202,17 +208,35 @@ UP_AND_DOWN = (50.0, 90.0, 55.0, 100.0)
     ],
 )
 def test_evaluations_on_the_way(samples, evaluations, word):
-    found = judge_run(samples, History().records(), evaluations, 2 * math.log(2))
+    found = judge_run(samples, History().records(), evaluations, LOSSES["minimax"])
     assert found.verdict == word and len(found.reasons) == 3
     assert word in VERDICTS
 
 
 def test_a_discriminator_that_wins_is_seen_without_samples():
-    assert won([], 1.0) is None and won(History().records(), 1.4) is None
-    assert won(History(told=1.0, loss=-0.1).records(), 0.0) is None  # a critic's loss
-    found = won(History(told=1.0, loss=0.1).records(), 1.4)
+    loss = LOSSES["minimax"]
+    assert won([], loss) is None and won(History().records(), loss) is None
+    records = History(told=1.0, loss=0.1).records()
+    found = won(records, loss)
     assert found is not None and found.verdict == "discriminator-won" and found.failed
-    assert won(History(told=1.0, loss=0.1, step=900).records(), 1.4) is None
+    assert won(History(told=1.0, loss=0.1, step=900).records(), loss) is None
+    assert won(History(told=1.0, loss=-100.0).records(), LOSSES["wasserstein"]) is None  # a critic
+    assert won([*records[:-1], {"step": 1_000}], loss) is None  # as a hand may have left it
+
+
+@pytest.mark.parametrize(("loss", "wins"), [(-0.65, True), (-0.6, False)])
+def test_a_loss_is_small_beside_its_least(loss, wins):
+    """Of softmax that is -log 2, at equilibrium 0: a tenth of the way up are -0.624."""
+    assert bool(won(History(told=1.0, loss=loss).records(), LOSSES["softmax"])) == wins
+
+
+@pytest.mark.parametrize(("told", "wins"), [(4, False), (5, True)])
+def test_a_few_records_far_apart_are_not_enough(told, wins):
+    ahead = {"real_above_fake": 1.0, "discriminator_loss": 0.05, "generator_gradient_norm": 1.0}
+    level = ahead | {"real_above_fake": 0.7}
+    records = [level | {"step": step} for step in range(1_000, 9_000, 1_000)]
+    records += [ahead | {"step": 9_000 + 1_000 * n} for n in range(told)]
+    assert bool(won(records, LOSSES["minimax"])) == wins
 
 
 @pytest.mark.parametrize(
@@ -225,7 +249,7 @@ def test_a_loss_that_is_seldom_large(interval, large, wins):
     records = [record | {"step": step} for step in range(interval, 1_510, interval)]
     for one in records[-large - 3 : -3]:
         one["discriminator_loss"] = 0.2
-    assert (won(records, 1.4) is not None) == wins
+    assert (won(records, LOSSES["minimax"]) is not None) == wins
 
 
 @pytest.mark.parametrize(
@@ -239,6 +263,6 @@ def test_a_discriminator_ahead_for_a_while_has_not_won(since, until, wins):
     records = [
         {"step": s, **(ahead if since < s <= until else level)} for s in range(20, 1_420, 20)
     ]
-    found = [won(records[: i + 1], 2 * math.log(2)) for i in range(len(records))]
+    found = [won(records[: i + 1], LOSSES["minimax"]) for i in range(len(records))]
     assert any(found) == wins
     assert not any(found[: 1_000 // 20 - 1])

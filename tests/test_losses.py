@@ -1,5 +1,7 @@
 """Losses against hand-computed constants, at their equilibria, and far out."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +30,17 @@ def test_value_where_both_logits_are_zero(name):
     for values, expected in zip(found, KNOWN[name].at_zero, strict=True):
         assert values.shape == (3,)
         np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_least(name):
+    """No logits bring a discriminator below it, and those that tell all pairs come close."""
+    loss = LOSSES[name]
+    real, fake = (x.ravel() for x in jnp.meshgrid(*[jnp.linspace(-20.0, 20.0, 81)] * 2))
+    lost = jax.vmap(lambda r, f: loss.discriminator(r[None], f[None])[0])(real, fake)
+    found = float(lost.min())
+    assert (name == "wasserstein") == math.isinf(loss.least)
+    assert found == -40.0 if name == "wasserstein" else abs(found - loss.least) < 1e-6
 
 
 @pytest.mark.parametrize("name", LOSSES)

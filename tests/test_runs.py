@@ -90,7 +90,7 @@ def test_cut_back(run):
 
 
 @pytest.mark.parametrize("foreign", [b'{"a": 1}', b"[1]", b"null", b"\xff", b'{"step": "2"}'])
-def test_cut_back_at_a_line_that_is_no_record(run, foreign):
+def test_a_line_that_is_no_record_takes_none_with_it(run, foreign):
     run.append_metrics({"step": 1})
     with open(run.metrics_path, "ab") as file:
         file.write(foreign + b"\n")
@@ -99,7 +99,7 @@ def test_cut_back_at_a_line_that_is_no_record(run, foreign):
     partial = run.sample_path(1).with_suffix(".png.part")
     partial.write_bytes(b"half")
     run.cut_back(2)
-    assert run.read_metrics() == [{"step": 1}] and not partial.exists()
+    assert run.read_metrics() == [{"step": 1}, {"step": 2}] and not partial.exists()
     assert (run.samples_path / "step-x.png").exists() and run.sample_paths() == []
     assert not run.evaluations_path.exists()  # nor makes it what was not there
 

@@ -389,8 +389,60 @@ def test_a_signal_after_what_cannot_be_saved(tmp_path, monkeypatch):
     outcome, console = train(config, tmp_path / "run", console=quiet()), quiet()
     assert outcome.diverged and outcome.step == 55 and 55 not in outcome.run.checkpoints.steps()
     assert tell_end(outcome, console) == 1
-    assert "diverged: the metrics of step 55" in said(console)
+    assert "diverged: at step 55 " in said(console)
     assert "saved" not in said(console)
+
+
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
+    """Though the metrics of their step are: they are of what it began with."""
+    sgd = dataclasses.replace(CONFIG.generator_optimizer, name="sgd", learning_rate=1e3)
+    config = dataclasses.replace(CONFIG, loss="least_squares", generator_optimizer=sgd)
+    config = dataclasses.replace(config, generator_steps=50, steps=1, log_interval=1)
+    console = quiet()
+    outcome = train(dataclasses.replace(config, checkpoint_interval=1), tmp_path, console=console)
+    assert outcome.run.read_metrics()[-1]["finite"] and outcome.diverged
+    assert outcome.run.checkpoints.steps() == []
+    assert tell_end(outcome, console) == 1
+    assert "diverged: at step 1 metrics or parameters are not finite; stopped" in said(console)
+
+
+def test_what_has_no_room_leaves_nothing_behind(tmp_path, monkeypatch):
+    def refuse(self):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: as a GPU would say")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module.Session, "_begin", refuse)
+        config = dataclasses.replace(CONFIG, seed=7)  # of no other run here, to share programs with
+        with pytest.raises(InputError, match="memory: the device has too little"):
+            train(config, tmp_path / "run", console=quiet())
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name != ".lock"]
+    assert train(CONFIG, tmp_path / "run", console=quiet()).step == STEPS
+
+
+def test_a_picture_that_is_cut_off_is_none(whole, tmp_path, monkeypatch):
+    """Whether a run is finished is told from its pictures: they are there whole or not at all."""
+    run = shutil.copytree(whole.path, tmp_path / "run")
+    for name in ("curves.png", "training.webp"):
+        (run / name).unlink()
+
+    def killed(records, path, **_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("gan_jax.session.draw_curves", killed)
+        resume(run, STEPS, console=quiet())
+    assert not (run / "curves.png").exists()
+    resume(run, STEPS, console=quiet())
+    assert (run / "curves.png").exists() and (run / "training.webp").stat().st_size > 1_000
+
+
+@pytest.mark.parametrize("name", ["final.png", "training.webp", "curves.png"])
+def test_pictures_of_others_are_not_written_over(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"holds {name} already, which a run would overwrite"):
+        train(CONFIG, tmp_path, console=quiet())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path, monkeypatch):

@@ -60,6 +60,13 @@ def test_evaluations_change_nothing_else(watched, tmp_path):
     assert not plain.evaluations_path.exists() and not plain.best.steps()
 
 
+def test_a_loss_without_bounds_is_never_won():
+    wish = dataclasses.replace(CONFIG, stop_when="discriminator-won", evaluation_interval=0)
+    read_wishes(wish)
+    with pytest.raises(InputError, match="'discriminator-won' is never said of the loss wasser"):
+        read_wishes(dataclasses.replace(wish, loss="wasserstein"))
+
+
 def test_what_is_written_down(watched):
     records = watched.read_evaluations()
     assert [record["step"] for record in records] == [15, 30, 45, 60]
@@ -92,6 +99,16 @@ def test_stopped_and_resumed_is_never_stopped(watched, tmp_path):
     run = resume(path, CONFIG.steps, console=quiet()).run
     assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
     assert run.best.steps() == watched.best.steps()
+
+
+def test_the_newest_verdict_is_told_after_a_resume_without_evaluations(tmp_path):
+    path = tmp_path / "run"
+    config = dataclasses.replace(CONFIG, steps=17)
+    first = train(config, path, console=quiet()).verdict
+    assert first is not None and first.advice
+    assert resume(path, 20, console=quiet()).verdict == first
+    again = resume(path, 25, stop_when=first.verdict, console=quiet())
+    assert again.step == 25 and again.verdict == first  # it was that already
 
 
 def test_evaluations_beyond_the_checkpoint_are_cut_back(watched, tmp_path):

@@ -4,9 +4,10 @@ Before a verdict on samples (see `verdict`), in this order:
 
 - ``diverged``: a metric of the newest record is not finite.
 - ``discriminator-won``: the samples are not healthy, and at step 1,000 or later, throughout the
-  last tenth of the steps, 500 at least, the real sample has the higher logit in at least 99 % of
-  pairs while the discriminator's loss is, in nine records of ten, at most a tenth of what it is at
-  equilibrium. (Many a healthy run's discriminator is as far ahead for its first hundreds of steps.)
+  last tenth of the steps, 500 at least, and five records at least, the real sample has the higher
+  logit in at least 99 % of pairs while the discriminator's loss is, in nine records of ten, at most
+  a tenth of the way from the least there is to what it is at equilibrium. (Many a healthy run's
+  discriminator is as far ahead for its first hundreds of steps.)
 
 And where samples were judged while it trained, of the second half of those evaluations, four at
 least:
@@ -18,19 +19,22 @@ least:
   a tenth or more from the first of them to the newest, which is the least.
 """
 
+import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_jax.evaluation.verdict import Verdict
+from gan_jax.losses import AdversarialLoss, losses_at_equilibrium
 
 __all__ = ["diverged", "judge_run", "won"]
 
 _TOLD = 0.99  # of pairs
-_SATURATED = 0.1  # of the discriminator's loss at equilibrium
+_SATURATED = 0.1  # of the discriminator's loss at equilibrium, both from the least there is
 _SETTLED = 1_000  # steps before which it says nothing that the discriminator is ahead
 _LASTING = 500  # steps throughout which it has to be
+_RECORDS = 5  # in which it has to be: one batch may be told by luck
 _ENOUGH = 4  # evaluations
 _RESTLESS = 0.15  # mean change of the logarithm of the Fréchet distance
 _CANCELLED = 0.5  # of the sum of its changes
@@ -55,34 +59,38 @@ def diverged(history: Sequence[Figures]) -> Verdict | None:
     )
 
 
-def won(history: Sequence[Figures], discriminator_equilibrium: float) -> Verdict | None:
+def won(history: Sequence[Figures], loss: AdversarialLoss) -> Verdict | None:
     """The verdict where the discriminator no longer errs, else None; samples may still be good.
 
     Args:
         history: records of metrics, oldest first, as in ``metrics.jsonl``.
-        discriminator_equilibrium: its loss where it cannot tell the two apart; where that is not
-            positive (Wasserstein), a small loss says nothing and there is no such verdict.
+        loss: what they are of; where nothing bounds the discriminator's (Wasserstein), a small one
+            says nothing and there is no such verdict.
     """
-    if not history or discriminator_equilibrium <= 0 or history[-1]["real_above_fake"] < _TOLD:
+    if len(history) < _RECORDS or math.isinf(loss.least):
         return None
     newest = history[-1]["step"]
-    if newest < _SETTLED:
+    if newest < _SETTLED or not _told(history[-1]):
         return None
     since = newest - max(_LASTING, newest // 10)
-    last = [record for record in history if record["step"] > since]
+    first = bisect.bisect_right(history, since, key=lambda record: record["step"])
+    last = history[min(first, len(history) - _RECORDS) :]
+    if not all(map(_told, last)):
+        return None
     told = min(record["real_above_fake"] for record in last)
     losses = sorted(record["discriminator_loss"] for record in last)
-    loss = losses[(9 * len(losses) - 1) // 10]  # while it tells all pairs, one in ten may be larger
-    if told < _TOLD or loss > _SATURATED * discriminator_equilibrium:
+    lost = losses[(9 * len(losses) - 1) // 10]  # while it tells all pairs, one in ten may be larger
+    equilibrium, _ = losses_at_equilibrium(loss)
+    if lost - loss.least > _SATURATED * (equilibrium - loss.least):
         return None
-    before, now = (history[place]["generator_gradient_norm"] for place in (0, -1))
+    before, now = (history[place].get("generator_gradient_norm") for place in (0, -1))
     return Verdict(
         "discriminator-won",
         (
             f"{told:.0%} of fakes are told from reals",
-            f"discriminator loss at most {loss:.2g} in nine records of ten, "
-            f"at equilibrium {discriminator_equilibrium:.2g}",
-            f"generator gradient {now:.2g}, at the start {before:.2g}",
+            f"discriminator loss at most {lost:.2g} in nine records of ten, "
+            f"at equilibrium {equilibrium:.2g}",
+            f"generator gradient {_shown(now, 2)}, at the start {_shown(before, 2)}",
         ),
         "lower the discriminator's learning rate, or add R1",
     )
@@ -92,7 +100,7 @@ def judge_run(
     samples: Verdict,
     history: Sequence[Figures],
     evaluations: Sequence[Figures],
-    discriminator_equilibrium: float,
+    loss: AdversarialLoss,
 ) -> Verdict:
     """The verdict on a run that did not diverge: on its samples, unless its records explain more.
 
@@ -101,11 +109,11 @@ def judge_run(
         history: records of metrics, oldest first, as in ``metrics.jsonl``.
         evaluations: ``verdict`` and ``frechet_distance`` of samples on the way, oldest first, as in
             ``evaluations.jsonl``.
-        discriminator_equilibrium: the discriminator's loss where it cannot tell the two apart.
+        loss: what the history is of.
     """
     if samples.verdict == "healthy":
         return samples
-    found = won(history, discriminator_equilibrium)
+    found = won(history, loss)
     if found is not None:
         return found._replace(advice=f"{found.advice}; samples are {samples.verdict}")
     half = evaluations[len(evaluations) // 2 :]
@@ -149,5 +157,11 @@ def judge_run(
     return samples
 
 
-def _shown(value: float | None) -> str:
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:.3g}"
+def _told(record: Figures) -> bool:
+    """Whether it tells nearly all pairs apart, in a record that is whole."""
+    share, loss = record.get("real_above_fake"), record.get("discriminator_loss")
+    return share is not None and loss is not None and share >= _TOLD
+
+
+def _shown(value: float | None, digits: int = 3) -> str:
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"

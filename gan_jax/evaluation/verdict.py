@@ -7,8 +7,8 @@ rows (the anchor ``train``); `history` has what a run's records add:
   below theirs (the anchor ``real``, or 0 without it), which is three standard errors of either and
   of their difference; and the share of them that are no copies is less than three quarters of
   held-out rows'.
-- ``collapsed``: rows look real (precision ratio at least 0.5 and, where there are classes, half as
-  many as of real rows are recognised as of one; half of them at most 1.5 times as far from the
+- ``collapsed``: rows look real (precision ratio at least 0.5 and, where half of real rows are
+  recognised as of a class, half as many are; half of them at most 1.5 times as far from the
   nearest training row as half of held-out rows), and their total variance is less than a quarter of
   the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
   at least 0.3 below the precision ratio.
@@ -81,10 +81,11 @@ def judge_samples(metrics: Figures, anchors: Mapping[str, Figures]) -> Verdict:
     train = anchors["train"]
     precision = metrics["precision"] / max(train["precision"], 1e-12)
     coverage = metrics["coverage"] / max(train["coverage"], 1e-12)
-    recognised, recall = (
-        1.0 if metrics.get(name) is None else metrics[name] / max(train[name], 1e-12)
-        for name in ("recognised", "recall")
-    )
+    recognised = recall = 1.0
+    if metrics.get("recognised") is not None and train["recognised"] >= _HALF:
+        recognised = metrics["recognised"] / train["recognised"]
+    if metrics.get("recall") is not None:
+        recall = metrics["recall"] / max(train["recall"], 1e-12)
     missing = tuple(metrics.get("missing_classes") or ())
     spoilt = {n: anchors[n]["frechet_distance"] for n in ("blurred", "noisy") if n in anchors}
     wrong = min(spoilt, key=spoilt.__getitem__)

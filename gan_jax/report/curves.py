@@ -70,7 +70,7 @@ def draw_curves(
         axis.set_xlabel("step")
         axis.xaxis.set_major_locator(MaxNLocator(5))  # of more, long numbers meet
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def _number(value: Any) -> float:

@@ -113,5 +113,11 @@ def animate(frames: Sequence[Path], path: Path) -> None:
         return
     durations = [max(120, 3000 // len(pictures))] * (len(pictures) - 1) + [2000]  # milliseconds
     pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=70
+        path,
+        format="WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        quality=70,
     )
