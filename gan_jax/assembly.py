@@ -34,6 +34,9 @@ def from_config(config: Config) -> GAN:
     Raises:
         InputError: a value out of its range, or a name that no table holds; it says which field.
     """
+    if not isinstance(config, Config):
+        found = type(config).__name__
+        raise InputError(f"config: {found}; a Config is allowed, such as recipe('gan') gives")
     config.validate()
     loss = lookup("loss", config.loss, LOSSES)
     penalties = {name: lookup("penalties", name, PENALTIES) for name in config.penalties}

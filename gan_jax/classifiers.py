@@ -12,7 +12,13 @@ from rich.console import Console
 
 from gan_jax.data import Dataset, Part
 from gan_jax.environment import cache_dir
-from gan_jax.evaluation.features import Classifier, read, train_classifier, untrained
+from gan_jax.evaluation.features import (
+    LEAST_LABELLED,
+    Classifier,
+    read,
+    train_classifier,
+    untrained,
+)
 from gan_jax.progress import stage
 
 __all__ = ["classifier_of", "fingerprint", "keep", "kept"]
@@ -25,7 +31,9 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
     """The classifier of a data set, and its accuracy on the test rows; trained once, then kept."""
     assert isinstance(dataset.train, Part)
     shape, labels = dataset.sample_shape, dataset.train.labels
-    if labels is None or dataset.classes < 2 or dataset.test.labels is None:
+    held_out = dataset.test.labels
+    few = _labelled(labels) < LEAST_LABELLED or _labelled(held_out) == 0
+    if labels is None or held_out is None or dataset.classes < 2 or few:
         return untrained(shape, dataset.classes, _SEED), 0.0
     path = kept(dataset.fingerprint, "classifier.npz")
     classifier = _read_classifier(path, untrained(shape, dataset.classes))
@@ -50,10 +58,13 @@ def classifier_of(dataset: Dataset, console: Console) -> tuple[Classifier, float
         return classifier, float(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         said = read(classifier, dataset.test.samples).probabilities.argmax(1)
-        known = dataset.test.labels >= 0
-        accuracy = float((said == dataset.test.labels)[known].mean())
+        accuracy = float((said == held_out)[held_out >= 0].mean())
         keep(path, str(accuracy).encode())
         return classifier, accuracy
+
+
+def _labelled(labels: np.ndarray | None) -> int:
+    return 0 if labels is None else int((labels >= 0).sum())
 
 
 def _read_classifier(path: Path, like: Classifier) -> Classifier | None:

@@ -25,7 +25,7 @@ def lookup(field: str, name: str, table: Mapping[str, Entry]) -> Entry:
     Raises:
         InputError: no such entry; the message names the field and all that is allowed.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         allowed = ", ".join(table)
-        raise InputError(f"{field}: {name!r} is not one of {allowed}{suggestion(name, table)}")
+        raise InputError(f"{field}: {name!r} is not one of {allowed}{suggestion(str(name), table)}")
     return table[name]

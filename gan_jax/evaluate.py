@@ -21,7 +21,7 @@ from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.judging import FIGURES
 from gan_jax.evaluation.verdict import Verdict
 from gan_jax.gan import GAN
-from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain
+from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain, refuse_few
 from gan_jax.losses import LOSSES
 from gan_jax.outside import Outside
 from gan_jax.progress import say, stage
@@ -106,6 +106,7 @@ def evaluate(
         assert against is not None
         dataset = load(against, data_dir=data_dir, tell=partial(say, console))
     asked = min(FULL if full else FAST, len(dataset.test.samples))
+    refuse_few(dataset, asked)
     labels = playing = None
     if outside is None:
         assert run is not None and config is not None

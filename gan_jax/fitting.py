@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 
 from gan_jax.config import Config
@@ -102,6 +103,8 @@ def load_dataset(config: Config, console: Console) -> Dataset:
     if isinstance(dataset.train, Part) and dataset.train.labels is not None:
         unlabelled = int((dataset.train.labels < 0).sum())
         notes += [f"{unlabelled:,} of the {rows} have no label (-1)"] if unlabelled else []
+    if isinstance(dataset.train, Part):
+        notes += _what_is_odd(dataset, dataset.train)
     if (number := len(dataset.test.samples)) < LEAST_ROWS:
         notes.append(
             f"{number} test rows are too few for gan-jax evaluate, {LEAST_ROWS} are needed"
@@ -109,6 +112,20 @@ def load_dataset(config: Config, console: Console) -> Dataset:
     note = "".join(f"; {note}" for note in notes)
     say(console, f"{dataset.name}: {rows} of {shape}{classes}{note}")
     return dataset
+
+
+def _what_is_odd(dataset: Dataset, train: Part) -> list[str]:
+    """Of data that can be trained on, and are seldom meant to be so."""
+    notes = []
+    if dataset.is_image and train.samples.max() <= 1:
+        notes.append(
+            "all pixels are 0 or 1 of 255, which is black; were they meant to be 0 or 255?"
+        )
+    if dataset.classes and train.labels is not None:
+        counts = np.bincount(train.labels[train.labels >= 0], minlength=dataset.classes)
+        if empty := int((counts == 0).sum()):
+            notes.append(f"{empty:,} of the {dataset.classes:,} classes have no row to train on")
+    return notes
 
 
 def steps_of(epochs: int, config: Config, dataset: Dataset) -> int:

@@ -63,7 +63,9 @@ def normal_latents(size: int, deviation: float = 1.0) -> Callable[[Key, int], La
 
 @dataclasses.dataclass(frozen=True)
 class ClusteredLatents:
-    """Such normals beside a random one-hot vector, ``(key, count) -> [count, size + categories]``.
+    """Such normals beside a random category, ``(key, count) -> [count, size + categories]``.
+
+    The category is a one-hot vector times `LOUD`.
 
     A connected latent space has to draw bridges between kinds of samples; categories let the
     generator jump (ClusterGAN, arXiv:1809.03627). No label is needed.
@@ -114,6 +116,16 @@ def make_game(
     def judge(params: Params, samples: Samples, labels: Labels | None, key: Key) -> Judgement:
         return _judge(discriminator, params, samples, labels, key)
 
+    def one_a_row(player: str, real: Judgement, fake: Judgement) -> jax.Array:
+        """What a player loses by each row; of another shape its mean would be something else."""
+        lost = getattr(loss, player)(real.logits, fake.logits)
+        if lost.shape != real.logits.shape:
+            raise InputError(
+                f"loss: the {player}'s has shape {lost.shape}; "
+                f"one a row is allowed, {real.logits.shape}"
+            )
+        return lost
+
     def extras(
         player: str, real: Judgement, fake: Judgement, round: Round, labels: Labels | None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -136,7 +148,7 @@ def make_game(
             return judge(params, samples, labels, network_key)
 
         real, fake = critic(*round.real), critic(*round.fake)
-        objective = jnp.mean(loss.discriminator(real.logits, fake.logits))
+        objective = jnp.mean(one_a_row("discriminator", real, fake))
         quantities = {}
         for index, (name, penalty) in enumerate(penalties.items()):
             key = jax.random.fold_in(penalty_key, index)
@@ -156,7 +168,7 @@ def make_game(
         round = shown(round, view_key)
         real = judge(params, *round.real, network_key)
         fake = judge(params, *round.fake, network_key)
-        objective = jnp.mean(loss.generator(real.logits, fake.logits))
+        objective = jnp.mean(one_a_row("generator", real, fake))
         added, extra = extras("generator", real, fake, round, labels)
         return objective + added if terms else objective, {"extra": extra}
 

@@ -82,12 +82,17 @@ def build(
             most (1 + t) / (10 + t), so that the average soon forgets the initial parameters.
 
     Raises:
-        InputError: a loss, penalty or term of another type, or without its weight; a decay out of
+        InputError: a part of another type, a penalty or term without its weight, a number out of
             range. A shift that the samples do not allow is refused when the step is traced.
     """
     _check_parts(loss, penalties, terms, generator=generator, discriminator=discriminator)
-    if not isinstance(average_decay, Tracer) and not 0.0 <= float(average_decay) < 1.0:
-        raise InputError(f"average_decay: {average_decay} is out of range; [0, 1) is allowed")
+    _check_optimizers(
+        generator_optimizer=generator_optimizer, discriminator_optimizer=discriminator_optimizer
+    )
+    _check_number("average_decay", average_decay, lambda decay: 0.0 <= decay < 1.0, "[0, 1)")
+    if noise is not None:
+        _check_number("noise", noise[1], lambda horizon: horizon >= 1, "a horizon of at least 1")
+    _check_number("pack", pack, lambda pack: pack >= 1, "at least 1")
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
@@ -101,9 +106,7 @@ def build(
     game = make_game(
         generator=generator,
         discriminator=discriminator,
-        draw_latents=normal_latents(draw_latents)
-        if isinstance(draw_latents, int)
-        else draw_latents,
+        draw_latents=_drawing(draw_latents),
         loss=loss,
         penalties={name: penalty for name, (penalty, _) in weighted.items()},
         terms={name: term for name, (term, _) in wanted.items()},
@@ -148,7 +151,10 @@ def build(
                 for each, rows that k does not divide, or labels missing.
         """
         if not isinstance(batch, Batch):
-            raise InputError(f"batch: {type(batch).__name__}; Batch(samples, labels) is allowed")
+            found = "an array" if isinstance(batch, Tracer) else type(batch).__name__
+            raise InputError(f"batch: {found}; Batch(samples, labels) is allowed")
+        if isinstance(batch.samples, list | tuple):
+            raise InputError(f"samples: {type(batch.samples).__name__}; an array is allowed")
         if not jnp.issubdtype(jnp.result_type(batch.samples), jnp.floating):
             found = jnp.result_type(batch.samples)
             raise InputError(f"samples: {found}; floats are allowed, of images from -1 to 1")
@@ -244,9 +250,49 @@ def _check_parts(loss: Any, penalties: Any, terms: Any, **networks: Any) -> None
             f"loss: {type(loss).__name__}; an AdversarialLoss is allowed, such as losses.hinge"
         )
     for kind, allowed, given in (("penalties", Penalty, penalties), ("terms", Term, terms)):
+        if not isinstance(given or {}, Mapping):
+            raise InputError(
+                f"{kind}: {type(given).__name__}; a dictionary is allowed, by name of a tuple of a "
+                f"{allowed.__name__} and its weight"
+            )
         for name, pair in (given or {}).items():
             if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], allowed)):
                 raise InputError(
                     f"{kind}: {name!r} is a {type(pair).__name__}; a tuple of a "
                     f"{allowed.__name__} and its weight is allowed"
                 )
+
+
+def _check_optimizers(**optimizers: Any) -> None:
+    for name, optimizer in optimizers.items():
+        if not isinstance(optimizer, optax.GradientTransformation):
+            raise InputError(
+                f"{name}: {type(optimizer).__name__}; an optax transformation is allowed, "
+                "such as optax.adam(2e-4)"
+            )
+
+
+def _check_number(name: str, value: Any, fits: Callable[[Any], Any], allowed: str) -> None:
+    if isinstance(value, Tracer):
+        return
+    try:
+        good = fits(float(value))
+    except TypeError:
+        good = False
+    if not good:
+        raise InputError(f"{name}: {value} is out of range; {allowed} is allowed")
+
+
+def _drawing(latents: Any) -> Callable[[Key, int], Latents]:
+    if callable(latents):
+        return latents
+    try:
+        size = operator.index(latents)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise InputError(
+            f"draw_latents: {latents!r}; how many a row, at least 1, is allowed, "
+            "or a function (key, count) -> latents"
+        )
+    return normal_latents(size)

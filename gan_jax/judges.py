@@ -21,7 +21,7 @@ from gan_jax.evaluation.rows import of_one_size
 from gan_jax.evaluation.verdict import LEAST_ROWS, Verdict, judge_samples
 from gan_jax.progress import say, stage
 
-__all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain"]
+__all__ = ["FAST", "FULL", "Evaluator", "labels_to_ask", "pick", "plain", "refuse_few"]
 
 FAST, FULL = 2_000, 10_000  # samples
 _ANCHORS = 8  # raise it when an anchor, or what is remembered of real rows, does
@@ -57,7 +57,8 @@ class Evaluator:
         Raises:
             InputError: too few test rows or samples for any figure to mean something.
         """
-        _check_counts(dataset, count, console)
+        refuse_few(dataset, count)
+        _note_few(dataset, count, console)
         self.judge, self.features = _judge(dataset, count, console, features)
         self.thorough = full
         name = f"anchors-{count}{'-full' * full}-{_ANCHORS}.json"
@@ -77,15 +78,27 @@ class Evaluator:
         return metrics, judge_samples(metrics, self.anchors)
 
 
-def _check_counts(dataset: Dataset, count: int, console: Console) -> None:
-    """Refuse too few rows on either side, and say where figures are noisy."""
-    kind = "validation" if dataset.test is dataset.validation else "test"
-    rows = len(dataset.test.samples)
-    found = f"{kind} rows of {dataset.name}"
+def refuse_few(dataset: Dataset, count: int) -> None:
+    """See that there are rows enough on either side for figures to mean something.
+
+    Raises:
+        InputError: there are not.
+    """
+    found = f"{_kind(dataset)} rows of {dataset.name}"
     note = f" ({dataset.note})" if dataset.note else ""
+    rows = len(dataset.test.samples)
     for name, number, why in ((found, rows, note), ("samples", count, "")):
         if number < LEAST_ROWS:
             raise InputError(f"{name}: {number} are too few; at least {LEAST_ROWS} are needed{why}")
+
+
+def _kind(dataset: Dataset) -> str:
+    return "validation" if dataset.test is dataset.validation else "test"
+
+
+def _note_few(dataset: Dataset, count: int, console: Console) -> None:
+    """Say where figures are noisy."""
+    kind, rows = _kind(dataset), len(dataset.test.samples)
     if rows < FAST:
         note = f"only {rows:,} {kind} rows in {dataset.name}: figures are noisy"
     elif count < FAST:
@@ -121,7 +134,8 @@ def _judge(
         elif classifier.trained:
             name = f"of a classifier trained on {dataset.name}, test accuracy {accuracy:.2%}"
         else:
-            name = "of an untrained network (the data have no labels)"
+            few = "too few labels" if dataset.classes else "no labels"
+            name = f"of an untrained network (the data have {few})"
         if not classifier.trained:
             return Judge(look, test.samples, train, None, remember=remember), name
         learn = _learner(dataset)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.errors import InputError
 from gan_jax.game import Game, Report, Round
 from gan_jax.state import GANState, Metrics, Player, gradient_norm
 from gan_jax.types import Batch, Key, Params, Samples
@@ -68,6 +69,11 @@ def draw_round(
         lambda params: game.generate(params, latents, real.labels, generator_key), params
     )
     fake = Batch(samples, real.labels)
+    if samples.shape != real.samples.shape:
+        raise InputError(
+            f"generator: its samples have shape {samples.shape[1:]}; real ones, which have "
+            f"{real.samples.shape[1:]}, are what it has to match"
+        )
     round = Round(real, fake, latents, round_key, state.step, state.hyperparameters)
     return round, pullback
 

@@ -150,7 +150,8 @@ def tell_end(outcome: Outcome, console: Console) -> int:
         tell(f"diverged: at step {outcome.step:,} metrics or parameters are not finite; stopped")
         kept = run.checkpoints.steps()
         tell(f"  newest checkpoint  {f'step {kept[-1]:,}' if kept else 'none'}")
-        tell("  try                a lower learning rate, or a penalty (--penalties.r1 1)")
+        penalty = "" if run.read_config().penalties else ", or a penalty (--penalties.r1 1)"
+        tell(f"  try                a lower learning rate{penalty}")
         return 1
     if outcome.signal is not None:
         tell(f"stopped at step {outcome.step:,}; saved in {run.path}")

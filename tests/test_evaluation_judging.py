@@ -38,8 +38,8 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
         return untrained(images.shape[1:], classes)._replace(trained=True)
 
     monkeypatch.setattr(classifiers, "train_classifier", train)
-    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
-    data = dataset(Part(images, np.arange(20, dtype=np.int32) % 2), classes=2)
+    images = np.random.default_rng(0).integers(0, 256, (80, 4, 4, 1), dtype=np.uint8)
+    data = dataset(Part(images, np.arange(80, dtype=np.int32) % 2), classes=2)
     classifiers.classifier_of(data, quiet())
     (path,) = tmp_path.rglob("classifier.npz")
     whole = path.read_bytes()
@@ -53,6 +53,33 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
     assert len(trained) == 2 and path.read_bytes() == whole
     classifiers.classifier_of(data, quiet())
     assert len(trained) == 2  # kept
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "trained"), [(63, 80, False), (64, 80, True), (80, 0, False), (80, 1, True)]
+)
+def test_a_classifier_needs_labels(train, test, trained, tmp_path, monkeypatch):
+    """As few as a semi-supervised GAN has are too few: then features are random ones."""
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        classifiers,
+        "train_classifier",
+        lambda images, labels, classes, **_: untrained(images.shape[1:], classes)._replace(
+            trained=True
+        ),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (160, 4, 4, 1), dtype=np.uint8)
+
+    def part(rows: slice, labelled: int) -> Part:
+        labels = np.arange(80, dtype=np.int32) % 2
+        return Part(images[rows], np.where(np.arange(80) < labelled, labels, -1).astype(np.int32))
+
+    data = dataset(part(slice(80), train), part(slice(80, 160), test), classes=2)
+    classifier, accuracy = classifiers.classifier_of(data, quiet())
+    assert classifier.trained == trained and 0 <= accuracy <= 1
+    if not trained:
+        evaluator = judges._judge(data, 80, quiet(), None)
+        assert evaluator[1] == "of an untrained network (the data have too few labels)"
 
 
 def points(count: int, seed: int = 0, d: int = 2) -> Part:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import MANY_STEPS, tiny_config, tiny_gan
+from conftest import MANY_STEPS, random_batch, tiny_config, tiny_gan
 from jax.flatten_util import ravel_pytree
 
 from gan_jax.config import DynamicsConfig
@@ -51,6 +51,16 @@ def test_jacobian_of_networks_against_differences(normalization, key):
     np.testing.assert_allclose(matrix @ direction, difference, rtol=2e-2, atol=2e-3)
     # The two players descend different losses: no Hessian, so not symmetric.
     assert np.abs(matrix - matrix.T).max() > 1e-2
+
+
+def test_products_that_differentiate_backwards_only(key, monkeypatch):
+    monkeypatch.setattr("gan_jax.evaluation.spectrum.DENSE", 10)
+    gan = tiny_gan(precision="bfloat16")
+    with pytest.raises(InputError, match="its products are in bfloat16"):
+        game_spectrum(gan.game, gan.init(key), random_batch(0))
+    monkeypatch.setattr("gan_jax.evaluation.spectrum.DENSE", 10_000)
+    with pytest.raises(InputError, match="its products are in bfloat16"):
+        game_spectrum(gan.game, gan.init(key), random_batch(0))
 
 
 def test_leading_eigenvalues_are_those_of_the_whole_matrix(key, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from functools import partial
 
 import jax
@@ -121,6 +122,14 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
         ({"penalties": {"r1": 1.0}}, "penalties: 'r1' is a float; a tuple of a Penalty and its"),
         ({"terms": {"mine": (lambda: 0, 1.0)}}, "terms: 'mine' is a tuple; a tuple of a Term and"),
         ({"discriminator": len}, "discriminator: builtin_function_or_method; a Network is allowed"),
+        ({"penalties": [PENALTIES["r1"]]}, "penalties: list; a dictionary is allowed, by name of"),
+        ({"generator_optimizer": "adam"}, "generator_optimizer: str; an optax transformation is"),
+        ({"discriminator_optimizer": 1e-3}, "discriminator_optimizer: float; an optax transf"),
+        ({"draw_latents": 16.0}, "draw_latents: 16.0; how many a row, at least 1, is allowed"),
+        ({"draw_latents": 0}, "draw_latents: 0; how many a row, at least 1, is allowed"),
+        ({"noise": (0.1, 0)}, "noise: 0 is out of range; a horizon of at least 1 is allowed"),
+        ({"pack": 0}, "pack: 0 is out of range; at least 1 is allowed"),
+        ({"average_decay": None}, r"average_decay: None is out of range; \[0, 1\) is allowed"),
     ],
 )
 def test_parts_of_another_type_are_named(changes, message, key):
@@ -135,12 +144,51 @@ def test_parts_of_another_type_are_named(changes, message, key):
     }
     with pytest.raises(InputError, match=message):
         build(**parts | changes)
+    build(**parts | {"draw_latents": np.int64(3), "noise": (0.1, 1), "pack": np.int64(2)})
 
 
 def test_a_batch_is_a_batch(key):
     gan = tiny_gan()
+    state, rows = gan.init(key), jnp.zeros((8, 2))
     with pytest.raises(InputError, match=r"batch: .*; Batch\(samples, labels\) is allowed"):
-        gan.train_step(gan.init(key), jnp.zeros((8, 2)))  # pyright: ignore[reportArgumentType]
+        gan.train_step(state, rows)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"batch: an array; Batch\(samples, labels\) is allowed"):
+        jax.jit(gan.train_step)(state, rows)
+    with pytest.raises(InputError, match="samples: list; an array is allowed"):
+        jax.jit(gan.train_step)(state, Batch(rows.tolist()))  # pyright: ignore[reportArgumentType]
+
+
+def test_fakes_have_the_shape_of_real_rows(key):
+    """Or a discriminator of flat layers would see the one and the other by other weights."""
+    gan = tiny_gan()
+    for shape in ((8, 3), (8, 2, 1), (8,)):
+        message = f"generator: its samples have shape (2,); real ones, which have {shape[1:]}"
+        with pytest.raises(InputError, match=re.escape(message)):
+            gan.train_step(gan.init(key), Batch(jnp.zeros(shape)))
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize(
+    ("lost", "shape"),
+    [
+        (lambda real, fake: (real - fake)[:, None], r"\(8, 1\)"),
+        (lambda real, fake: real[:, None] - fake[None], r"\(8, 8\)"),  # the field's classic slip
+        (lambda real, fake: jnp.mean(real - fake), r"\(\)"),
+    ],
+    ids=["column", "every pair", "mean"],
+)
+def test_a_loss_is_one_a_row(player, lost, shape, key):
+    gan = tiny_gan()
+    gan = build(
+        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+        discriminator=Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
+        loss=LOSSES["hinge"]._replace(**{player: lost}),
+        generator_optimizer=optax.sgd(0.1),
+        discriminator_optimizer=optax.sgd(0.1),
+        draw_latents=2,
+    )
+    with pytest.raises(InputError, match=rf"loss: the {player}'s has shape {shape}; one a row"):
+        gan.train_step(gan.init(key), random_batch(0))
 
 
 def test_bytes_are_no_samples(key):
@@ -211,24 +259,28 @@ def test_a_far_horizon_is_no_overflow(key):
 
 
 # The last one's networks begin with numbers of weak types, as a user's may.
-GANS = [(tiny_gan(), 8), (tiny_gan(discriminator_steps=2), 16), (dirac(optimizer=optax.adam), 8)]
+GANS = [
+    (tiny_gan(), 8, (2,)),
+    (tiny_gan(discriminator_steps=2), 16, (2,)),
+    (dirac(optimizer=optax.adam), 8, (1,)),
+]
 
 
-@pytest.mark.parametrize(("gan", "rows"), GANS)
-def test_step_is_a_fixed_point_of_the_state_type(gan, rows, key):
+@pytest.mark.parametrize(("gan", "rows", "shape"), GANS)
+def test_step_is_a_fixed_point_of_the_state_type(gan, rows, shape, key):
     state = gan.init(key)
-    after, _ = jax.jit(gan.train_step)(state, random_batch(0, rows))
+    after, _ = jax.jit(gan.train_step)(state, random_batch(0, rows, shape))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
         assert a.aval == b.aval  # shape, dtype and weak type
 
 
-@pytest.mark.parametrize(("gan", "rows"), GANS)
-def test_later_calls_do_not_recompile(gan, rows, key):
+@pytest.mark.parametrize(("gan", "rows", "shape"), GANS)
+def test_later_calls_do_not_recompile(gan, rows, shape, key):
     step = jax.jit(gan.train_step)
-    state, _ = step(gan.init(key), random_batch(0, rows))
-    state, _ = step(state, random_batch(1, rows))
-    step(state, random_batch(2, rows))
+    state, _ = step(gan.init(key), random_batch(0, rows, shape))
+    state, _ = step(state, random_batch(1, rows, shape))
+    step(state, random_batch(2, rows, shape))
     assert step._cache_size() == 1  # type: ignore
 
 
@@ -584,6 +636,13 @@ def test_labels_reach_both_players(key):
 def test_from_config_names_what_is_wrong(changes, message):
     with pytest.raises(InputError, match=message):
         tiny_gan(**changes)
+
+
+def test_names_and_configs_are_not_mixed_up():
+    with pytest.raises(InputError, match="config: str; a Config is allowed"):
+        from_config("gan")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="None is not one of gan, concept, "):
+        recipe(None)  # pyright: ignore[reportArgumentType]
 
 
 def test_concept_is_the_tutorial(key):

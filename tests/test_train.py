@@ -23,7 +23,7 @@ from gan_jax import session as session_module
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
-from gan_jax.fitting import fit_config
+from gan_jax.fitting import fit_config, load_dataset
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
@@ -636,6 +636,28 @@ def test_steps_are_compiled_by_the_options_for_many_steps(tmp_path, monkeypatch)
     )
     with pytest.raises(jax.errors.JaxRuntimeError, match="no_option_of_cpu"):
         train(CONFIG, tmp_path / "run", console=quiet())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "note"),
+    [
+        ({"images": np.eye(8, dtype=np.uint8)[None].repeat(40, 0)}, "0 or 1 of 255, which is bl"),
+        (
+            {
+                "samples": np.random.default_rng(0).normal(size=(40, 2)),
+                "labels": np.arange(40) % 2 * 50,
+            },
+            "49 of the 51 classes have no row to train on",
+        ),
+    ],
+)
+def test_what_is_odd_about_data_is_said(arrays, note, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    console = quiet()
+    load_dataset(dataclasses.replace(CONFIG, dataset=str(tmp_path / "a.npz")), console)
+    assert note in " ".join(said(console).split())
+    load_dataset(dataclasses.replace(CONFIG, dataset="digits"), console)
+    assert said(console).count("which is black") + said(console).count("have no row") == 1
 
 
 def test_what_the_data_lack_is_said_before_training(tmp_path):

@@ -98,16 +98,31 @@ def as_images(where: str, array: np.ndarray) -> np.ndarray:
     """
     if array.dtype != np.uint8:
         raise InputError(
-            f"{where}: dtype is {array.dtype}; images must be uint8, 0 to 255; "
-            "of floats x from 0 to 1, save (255 * x).round().astype('uint8')"
+            f"{where}: dtype is {array.dtype}; images must be uint8, 0 to 255{_as_uint8(array)}"
         )
     images = array[..., np.newaxis] if array.ndim == 3 else array
     if images.ndim != 4 or images.shape[-1] not in CHANNELS:
         raise InputError(
             f"{where}: shape is {array.shape}; images must be [rows, height, width] "
             "or [rows, height, width, 1 or 3]"
+            + "; save x.transpose(0, 2, 3, 1)"
+            * (array.ndim == 4 and array.shape[1] in CHANNELS)
         )
     return _not_empty(where, images)
+
+
+def _as_uint8(array: np.ndarray) -> str:
+    """What to save in place of such images, if that can be told."""
+    if array.dtype.kind not in "biuf" or not array.size:
+        return ""
+    low, high = array.min() + 0, array.max() + 0  # no -0.0
+    ways = {
+        "(255 * x).round().astype('uint8')": low >= 0 and high <= 1,
+        "(127.5 * (x + 1)).round().astype('uint8')": low >= -1 and high <= 1,
+        "x.round().astype('uint8')": low >= 0 and high <= 255,
+    }
+    way = next((way for way, fits in ways.items() if fits), "")
+    return f"; these are {low:.4g} to {high:.4g}" + f": save {way}" * bool(way)
 
 
 def as_vectors(where: str, array: np.ndarray) -> np.ndarray:

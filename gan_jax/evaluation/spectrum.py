@@ -7,7 +7,8 @@ frequency, and simultaneous steps of any size h then leave, for :math:`|1 + ihw|
 arXiv:1705.10461, arXiv:1801.04406.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -39,12 +40,14 @@ def game_jacobian(game: Game, state: GANState, batch: Batch) -> np.ndarray:
         batch: of real rows.
 
     Raises:
-        InputError: more than 2,000 parameters; `game_spectrum` needs no matrix.
+        InputError: more than 2,000 parameters; `game_spectrum` needs no matrix. Or products in
+            bfloat16, which differentiate backwards only.
     """
     field, here = _field(game, state, batch)
     if here.size > DENSE:
         raise InputError(f"state: {here.size:,} parameters; a dense Jacobian takes up to {DENSE:,}")
-    return np.asarray(jax.jit(jax.jacfwd(field))(here))
+    with _forwards():
+        return np.asarray(jax.jit(jax.jacfwd(field))(here))
 
 
 def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> np.ndarray:
@@ -60,7 +63,8 @@ def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> 
         count: how many, beyond 2,000 parameters.
 
     Raises:
-        InputError: too few of them asked for, or the iterations have not settled.
+        InputError: too few of them asked for, the iterations have not settled, or products in
+            bfloat16.
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
@@ -69,8 +73,25 @@ def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> 
         found = np.linalg.eigvals(game_jacobian(game, state, batch).astype(np.float64))
     else:
         product = jax.jit(lambda vector: jax.jvp(field, (here,), (vector,))[1])
-        found = _leading(lambda x: np.asarray(product(jnp.float32(x.ravel()))), here.size, count)
+        with _forwards():
+            found = _leading(
+                lambda x: np.asarray(product(jnp.float32(x.ravel()))), here.size, count
+            )
     return found[np.lexsort((-np.imag(found), -np.real(found)))]
+
+
+@contextmanager
+def _forwards() -> Iterator[None]:
+    """What cannot be differentiated forwards, in one line."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise InputError(
+            "game: its products are in bfloat16, which differentiate backwards only; "
+            "precision float32 is allowed"
+        ) from error
 
 
 def _leading(product: Callable[[np.ndarray], np.ndarray], size: int, count: int) -> np.ndarray:
