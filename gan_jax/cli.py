@@ -7,7 +7,6 @@ unknown recipes, values out of range.
 import gc
 import io
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,12 +24,11 @@ from gan_jax.flags import (
     SampleFlags,
     TrainFlags,
     integers,
-    names_to_choose,
     parse,
-    refuse_unknown_names,
     take_weights,
     value_of,
 )
+from gan_jax.names import FROM_DATA, refuse_unknown_names, value_at
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.signals import stopped_at_once
 
@@ -58,23 +56,13 @@ def _train(arguments: Sequence[str]) -> int:
         "terms": _weights(base.terms, terms),
     }
     base = Config.from_dict(weights, base)
-    try:
-        flags = parse("train", TrainFlags, arguments, TrainFlags(values=base))
-    except SystemExit as end:
-        if end.code == 0:  # it was asked for help
-            print("names (PLAYER: generator or discriminator)")
-            print(names_to_choose(shutil.get_terminal_size().columns))
-        raise
+    flags = parse("train", TrainFlags, arguments, TrainFlags(values=base))
     config = flags.values
     config.validate()
     refuse_unknown_names(config)
-    generator = config.generator
-    for field, found, allowed in (
-        ("sample-shape", config.sample_shape, base.sample_shape),
-        ("classes", config.classes, base.classes),
-        ("generator.last-activation", generator.last_activation, base.generator.last_activation),
-    ):
-        if found != allowed:
+    for field in FROM_DATA:
+        found = value_at(config, field)
+        if found != value_at(base, field):
             raise InputError(f"--{field}: {found} cannot be chosen; it comes from the data")
     if flags.epochs is not None:
         if flags.epochs < 1:

@@ -24,6 +24,7 @@ __all__ = [
     "GeneratorConfig",
     "NoiseConfig",
     "OptimizerConfig",
+    "comments",
 ]
 
 
@@ -220,11 +221,11 @@ class Config:
 
 def _with_comments(config: Config, text: str) -> str:
     """Behind each value what stands behind its field above, where ``--help`` takes it from too."""
-    told: dict[str, dict[str, str]] = {"": _comments(Config)}
+    told: dict[str, dict[str, str]] = {"": comments(Config)}
     for field in dataclasses.fields(config):
         record = getattr(config, field.name)
         if dataclasses.is_dataclass(record):
-            told[field.name] = _comments(type(record))
+            told[field.name] = comments(type(record))
     table, lines = "", []
     for line in text.splitlines():
         if line.startswith("["):
@@ -235,7 +236,8 @@ def _with_comments(config: Config, text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _comments(record: type) -> dict[str, str]:
+def comments(record: type) -> dict[str, str]:
+    """What stands behind each field of a record, by its name."""
     return dict(re.findall(r"^    (\w+):.*?  # (.*)$", inspect.getsource(record), re.MULTILINE))
 
 

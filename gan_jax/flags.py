@@ -8,7 +8,7 @@ import io
 import itertools
 import os
 import re
-import textwrap
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -16,12 +16,11 @@ from typing import Annotated, Any, TypeVar, get_args
 import tyro
 
 from gan_jax.config import Config
-from gan_jax.errors import InputError, lookup
-from gan_jax.evaluation.verdict import VERDICTS, verdicts_in
-from gan_jax.recipes import RECIPES
+from gan_jax.errors import InputError
+from gan_jax.help import help_of
+from gan_jax.names import NAMES
 
 __all__ = [
-    "NAMES",
     "BenchmarkFlags",
     "EvaluateFlags",
     "RecipesFlags",
@@ -29,9 +28,7 @@ __all__ = [
     "SampleFlags",
     "TrainFlags",
     "integers",
-    "names_to_choose",
     "parse",
-    "refuse_unknown_names",
     "take_weights",
     "value_of",
 ]
@@ -39,35 +36,6 @@ __all__ = [
 
 Flags = TypeVar("Flags")
 (_POSITIONAL,) = get_args(tyro.conf.Positional[str])[1:]  # how tyro marks one
-
-# What --help offers; the tables themselves are where jax is, and a test compares.
-NAMES = {
-    "--recipe": tuple(RECIPES),
-    "--loss": (
-        "minimax, non_saturating, least_squares, hinge, wasserstein, relativistic, "
-        "relativistic_average, softmax, boundary_seeking"
-    ).split(", "),
-    "--penalties.NAME": "r1, r2, wgan_gp, wgan_gp_one_sided, dragan".split(", "),
-    "--terms.NAME": "classes, semi_supervised, information, smoothing, fake_smoothing".split(", "),
-    "--PLAYER.name": "mlp, residual_mlp, dcgan".split(", "),
-    "--PLAYER.activation": (
-        "relu, leaky_relu, silu, leaky_silu, gelu, elu, tanh, sigmoid, identity"
-    ).split(", "),
-    "--PLAYER.normalization": ("none", "layer", "spectral"),
-    "--PLAYER.initializer": "uniform_fan_in, lecun_normal, he_normal".split(", "),
-    "--generator.condition": ("none", "concatenate"),
-    "--discriminator.condition": ("none", "concatenate", "projection"),
-    "--discriminator.head": ("none", "classes", "semi_supervised", "codes"),
-    "--PLAYER-optimizer.name": "adam, optimistic_adam, optimistic_sgd, rmsprop, sgd".split(", "),
-    "--decay.shape": ("constant", "linear", "cosine"),
-    "--dynamics.name": "alternating, simultaneous, extragradient, consensus, unrolled".split(", "),
-    "--precision": ("float32", "tf32", "bfloat16"),
-    "--best-by": (
-        "frechet_distance, kernel_distance, sliced_wasserstein, precision, recall, density, "
-        "coverage, classifier_score, class_total_variation, class_reverse_kl, label_consistency"
-    ).split(", "),
-    "--stop-when": VERDICTS,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +60,7 @@ class ResumeFlags:
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """The run's folder."""
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """The new total; by default what the run was started with."""
+    """The new total; by default what its config.toml says."""
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
     """Where the same data are by now, if they have moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
@@ -167,42 +135,6 @@ class RecipesFlags:
     """Which one to print as TOML, with comments."""
 
 
-def names_to_choose(width: int) -> str:
-    """What `NAMES` holds, as text so many columns wide."""
-    indent = max(map(len, NAMES)) + 4
-    return "\n".join(
-        textwrap.fill(
-            f"  {flag:{indent - 2}}{', '.join(names)}",
-            width,
-            subsequent_indent=" " * indent,
-            break_on_hyphens=False,
-        )
-        for flag, names in NAMES.items()
-    )
-
-
-def refuse_unknown_names(config: Config) -> None:
-    """Refuse what `NAMES` does not hold, long before the tables themselves are imported.
-
-    Raises:
-        InputError: it names the field.
-    """
-    verdicts_in("stop_when", config.stop_when)
-    for flag, names in NAMES.items():
-        # A config made in Python is of no recipe, and `recipe` has refused any other name.
-        if flag in ("--recipe", "--stop-when"):
-            continue
-        players = ("generator", "discriminator") if "PLAYER" in flag else ("",)
-        for player in players:
-            field = flag.removeprefix("--").replace("PLAYER", player).replace("-", "_")
-            field = field.removesuffix(".NAME")
-            value: Any = config
-            for part in field.split("."):
-                value = getattr(value, part)
-            for name in (value,) if isinstance(value, str) else value:
-                lookup(field, name, dict.fromkeys(names))
-
-
 def parse(
     command: str, kind: type[Flags], arguments: Sequence[str], default: Flags | None = None
 ) -> Flags:
@@ -221,7 +153,8 @@ def parse(
     given: dict[str, Any] = {} if default is None else {"default": default}
     ask = functools.partial(tyro.cli, kind, prog=f"gan-jax {command}", args=arguments, **given)
     if {"-h", "--help"} & set(arguments):
-        return ask()  # prints it and ends
+        print(help_of(command, default or kind, shutil.get_terminal_size().columns))
+        raise SystemExit(0)
     box, columns = io.StringIO(), os.environ.get("COLUMNS")
     try:
         # Of no terminal, whose colours and width would break up what is read here.
@@ -265,6 +198,8 @@ def _refuse_unknown_flags(command: str, record: Any, arguments: Sequence[str]) -
         if not flag.startswith("--") or flag == "--" or flag in known:
             continue
         within = [other for other in known if other.endswith(f".{flag.removeprefix('--')}")]
+        if flag in ("--penalties", "--terms"):
+            within = [f"{flag}.NAME"]
         near = " or ".join(within or difflib.get_close_matches(flag, known, n=1, cutoff=0.7))
         raise InputError(
             f"{flag}: no such option{f'; did you mean {near}?' if near else ''} "

@@ -26,8 +26,8 @@ from gan_jax.cli import main
 from gan_jax.config import Config
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import VERDICTS
-from gan_jax.flags import NAMES
 from gan_jax.losses import LOSSES
+from gan_jax.names import FROM_DATA, NAMES
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
 from gan_jax.networks.heads import HEADS
 from gan_jax.networks.layers import ACTIVATIONS, INITIALIZERS, NORMALIZATIONS
@@ -63,7 +63,8 @@ def test_help_of_every_command(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     assert stop.value.code == 0
-    assert f"usage: gan-jax {command}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: gan-jax {command}") and "None" not in text
 
 
 BEFORE_JAX = [
@@ -80,6 +81,11 @@ BEFORE_JAX = [
         ["train", "--penaltis.r1", "1"],
         2,
         "--penaltis.r1: no such option; did you mean --penalties.r1?",
+    ),
+    (
+        ["train", "--terms", "classes", "1"],
+        2,
+        "--terms: no such option; did you mean --terms.NAME?",
     ),
     (["train", "--no-print-config"], 2, "no such option; did you mean --print-config?"),
     (["resume", "--runs", "x"], 2, "--runs: no such option (gan-jax resume --help lists all)"),
@@ -200,10 +206,9 @@ def test_options_that_are_suggested_are_there(command, record, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     offered = set(re.findall(r"--[a-z][\w.-]*\w", capsys.readouterr().out)) - {"--help"}
-    known = {name for name in flags_module._flags_of(record, "--") if "--penalties" not in name}
-    assert {name for name in known if not name.startswith("--terms")} == {
-        name for name in offered if not re.match("--(penalties|terms|PLAYER)", name)
-    }
+    known = set(flags_module._flags_of(record, "--")) - {f"--{name}" for name in FROM_DATA}
+    weights = re.compile("--(penalties|terms|PLAYER)").match
+    assert {name for name in known if not weights(name)} == {n for n in offered if not weights(n)}
 
 
 def test_the_training_module_answers_before_jax_is_imported(tmp_path):
@@ -264,6 +269,26 @@ def told(field: str, discriminator: str = "none") -> list[str]:
     with pytest.raises(InputError, match=f"{field}: '.' is not one of ") as caught:
         from_config(Config.from_dict(values))
     return str(caught.value).partition(" is not one of ")[2].split(", ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_fits_the_terminal(command, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    longest = max(map(len, capsys.readouterr().out.splitlines()))
+    assert longest <= width and (longest > width - 10 or command != "train")
+
+
+def test_help_tells_defaults_of_the_recipe(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--recipe", "wgan-gp", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--loss TEXT what each player minimises (default: wasserstein)" in told
+    assert "--penalties.NAME X gamma, by name (default: wgan_gp 10)" in told
+    assert "--terms.NAME X weight, by name --" in told
+    assert "--config FILE.toml Values in place of the recipe's; flags replace both. --" in told
 
 
 def test_help_lists_the_names_there_are(capsys, monkeypatch):
