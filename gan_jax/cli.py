@@ -7,10 +7,14 @@ unknown recipes, values out of range.
 import gc
 import io
 import os
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_jax import __version__, environment
 from gan_jax.config import Config
@@ -125,7 +129,7 @@ def _sample(arguments: Sequence[str]) -> int:
     }
     samples = sampling.sample_run(run_dir, flags.count, flags.seed, **asked, best=flags.best)
     sampling.write_samples(samples, output, **asked)
-    print(f"{flags.count:,} samples in {output}")
+    print(f"{flags.count:,} sample{'s' * (flags.count != 1)} in {output}")
     return 0
 
 
@@ -193,9 +197,12 @@ def _recipes(arguments: Sequence[str]) -> int:
     if flags.name:
         sys.stdout.write(recipe(flags.name).to_toml(comments=True))
         return 0
-    width = max(map(len, RECIPES))
+    indent = " " * (2 + max(map(len, RECIPES)))
+    # A file or a pipe gets a line for each.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     for name, entry in RECIPES.items():
-        print(f"{name:{width}}  {entry.summary} ({entry.source})")
+        text = f"{name:{len(indent)}}{entry.summary} ({entry.source})"
+        print(textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False))
     return 0
 
 
@@ -229,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         try:
-            with stopped_at_once():
+            with stopped_at_once(), _plain_warnings():
                 run, _ = lookup("command", arguments[0], COMMANDS)
                 return run(arguments[1:])
         finally:
@@ -243,6 +250,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}")
     except MemoryError as error:
         return _refuse(f"memory: there is too little ({error})")
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """What this package warns of, in a line without the place in its code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if category is UserWarning and str(rest[0]).startswith(str(Path(__file__).parent)):
+                print(f"gan-jax: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *rest)
+
+        warnings.showwarning = show
+        yield
 
 
 def _refuse(trouble: str) -> int:

@@ -19,6 +19,7 @@ from gan_jax.runs import Run
 
 __all__ = [
     "compiler_facts",
+    "data_facts",
     "fit_config",
     "game_facts",
     "load_dataset",
@@ -82,6 +83,12 @@ def compiler_facts() -> dict[str, str]:
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "device": device.device_kind if device.platform != "cpu" else f"cpu of {cores()} cores",
     }
+
+
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """What a run is trained on, which must not change, and how many rows that are (0 = endless)."""
+    rows = len(dataset.train.samples) if isinstance(dataset.train, Part) else 0
+    return {"data": dataset.fingerprint, "rows": rows}
 
 
 def load_dataset(config: Config, console: Console) -> Dataset:

@@ -184,6 +184,8 @@ def _in_one_line(box: str, command: str) -> str:
     said = " ".join(itertools.takewhile(lambda x: not rule(x), itertools.dropwhile(rule, lines)))
     if missing := re.match(r"Missing value for argument '(--\S+)'", said):
         return f"{missing[1]}: its value is missing"
+    if missing := re.match(r"Missing from gan-jax \w+: (\S+)", said):
+        return f"{missing[1]} is missing (gan-jax {command} --help tells what it is)"
     value = re.fullmatch(r"Error parsing (--\S+): .*?'(.*)'\S*", said)
     for kind, allowed in _KINDS.items():
         if value is not None and f"{value[1]} {kind}" in lines:

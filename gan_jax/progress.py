@@ -68,14 +68,16 @@ def _lively(console: Console) -> bool:
 class Progress:
     """Use as a context; call `count` after every chunk of steps."""
 
-    def __init__(self, console: Console, stop: int, rows: int):
+    def __init__(self, console: Console, stop: int, rows: int, kind: str = "images"):
         """A progress line.
 
         Args:
             console: where to write; a terminal gets the live line.
             stop: the step that it will stop at.
             rows: real rows that one step sees.
+            kind: what these are.
         """
+        self._kind = kind
         self._console, self._stop, self._rows = console, stop, rows
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._lively = _lively(console)
@@ -144,7 +146,7 @@ class Progress:
         parts.append(f"told apart {100 * share:.0f}%")
         if rate > 0:
             steps = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-            parts.append(f"{steps} steps/s, {rate * self._rows:,.0f} images/s")
+            parts.append(f"{steps} steps/s, {rate * self._rows:,.0f} {self._kind}/s")
         losses = (float(numbers["discriminator_loss"]), float(numbers["generator_loss"]))
         parts.append("losses D {} G {}".format(*map(_loss, losses)))
         return " · ".join(parts)

@@ -210,7 +210,7 @@ def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
     checkpoints = run.best if best else run.checkpoints
     state, _, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(f"{note}; step {int(state.step):,} is looked at", stacklevel=2)
     return gan, state
 
 

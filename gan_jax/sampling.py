@@ -192,18 +192,22 @@ def write_samples(
 
 
 def by_class(samples: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, int | None]:
-    """Images for a grid with a row for each class, and its columns; else as they are.
+    """Images for a grid with a row or more for each class, and its columns; else as they are.
 
-    ``[n, height, width, channels]`` and labels ``[n]`` to ``[classes * columns, ...]``, black where
-    a class has fewer.
+    ``[n, height, width, channels]`` and labels ``[n]`` to ``[classes * rows * columns, ...]``,
+    black where a class has fewer. Of many classes with few images each the grid is of all alike.
     """
     if labels is None or samples.ndim != 4:
         return samples, None
     classes = list(dict.fromkeys(np.asarray(labels).tolist()))  # in the order they come in
     if len(classes) < 2:
         return samples, None
-    columns = max(int((labels == label).sum()) for label in classes)
-    grid = np.zeros((len(classes), columns, *samples.shape[1:]), samples.dtype)
+    most = max(int((labels == label).sum()) for label in classes)
+    if len(classes) > 4 * most:  # a row for each would be a thread
+        return samples, None
+    lines = max(1, round(math.sqrt(most / len(classes))))  # of each class, so that all is square
+    columns = -(-most // lines)
+    grid = np.zeros((len(classes), lines * columns, *samples.shape[1:]), samples.dtype)
     for row, label in zip(grid, classes, strict=True):
         of_class = samples[labels == label]
         row[: len(of_class)] = of_class
@@ -221,6 +225,6 @@ def check_output(path: Path, count: int) -> None:
             f"output: {path} ends in {path.suffix!r}; {' or '.join(_SUFFIXES)} is allowed"
         )
     if not path.absolute().parent.is_dir():
-        raise InputError(f"output: {path.parent} is not a folder")
+        raise InputError(f"output: there is no folder {path.parent}")
     if path.suffix.lower() == ".png" and count > _MOST_DRAWN:
         raise InputError(f"count: {count:,} is out of range; a picture shows up to {_MOST_DRAWN:,}")

@@ -20,7 +20,7 @@ from gan_jax.data.stream import make_stream
 from gan_jax.environment import many_steps, run_once
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import LEAST_ROWS, Verdict
-from gan_jax.fitting import compiler_facts, game_facts
+from gan_jax.fitting import compiler_facts, data_facts, game_facts
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.progress import Progress, say
@@ -83,7 +83,9 @@ class Session:
     def play(self, run: Run, saved: GANState | None = None) -> Outcome:
         """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
         self.watch.open(run)
-        with Progress(self.console, self.config.steps, self.rows) as progress, self._memory():
+        kind = "images" if self.dataset.is_image else "rows"
+        progress = Progress(self.console, self.config.steps, self.rows, kind)
+        with progress, self._memory():
             executor = ThreadPoolExecutor(1)
             compiling = executor.submit(self._lower().compile)  # while all else gets ready
             executor.shutdown(wait=False)  # once that is done
@@ -192,7 +194,7 @@ class Session:
 
     def _save(self, checkpoints: Checkpoints, state: GANState) -> None:
         facts = {
-            "data": self.dataset.fingerprint,
+            **data_facts(self.dataset),
             "game": game_facts(self.config),
             **compiler_facts(),
         }

@@ -25,6 +25,7 @@ from gan_jax.data import Dataset, Mixture
 from gan_jax.errors import InputError
 from gan_jax.fitting import (
     compiler_facts,
+    data_facts,
     fit_config,
     load_dataset,
     refuse_other_game,
@@ -128,8 +129,14 @@ def resume(
             )
         data = load_dataset(config, console)
         refuse_other_game(config, facts.get("game"), run)
-        if facts and facts["data"] != data.fingerprint:
-            raise InputError(f"dataset: {config.dataset} is not the data {run.path} began with")
+        found = data_facts(data)
+        if facts and facts["data"] != found["data"]:
+            rows = facts.get("rows", found["rows"])
+            other = "others" if rows == found["rows"] else f"{rows:,}"
+            raise InputError(
+                f"dataset: {config.dataset} is not the data {run.path} began with: it has "
+                f"{found['rows']:,} rows to train on, there were {other}"
+            )
         config = fit_config(config, data)
         if step:
             say(console, f"going on from step {step:,}")

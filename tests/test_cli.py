@@ -87,6 +87,7 @@ BEFORE_JAX = [
         2,
         "--terms: no such option; did you mean --terms.NAME?",
     ),
+    (["sample"], 2, "gan-jax: RUN is missing (gan-jax sample --help tells what it is)"),
     (["train", "--no-print-config"], 2, "no such option; did you mean --print-config?"),
     (["resume", "--runs", "x"], 2, "--runs: no such option (gan-jax resume --help lists all)"),
     (["recipes", "--nam", "gan"], 2, "--nam: no such option (gan-jax recipes"),
@@ -141,7 +142,6 @@ BEFORE_JAX = [
     (["train", "--dataset", "mnist"], 2, "storage.googleapis.com cannot be reached to download"),
     (["resume", "nowhere"], 2, "nowhere: holds no run"),
     (["sample", "nowhere", "--count", "3", "--output", "a.npz"], 2, "nowhere: holds no run"),
-    (["sample"], 2, "gan-jax: missing from gan-jax sample: RUN"),
     (["recipes"], 0, "concept"),
     (["recipes", "concept"], 0, "learning_rate = 0.01"),
     (["recipes", "gann"], 2, "did you mean 'gan'?"),
@@ -494,7 +494,7 @@ def test_mistakes_cost_one_line(arguments, message, tmp_path, monkeypatch, capsy
     ("output", "message"),
     [
         ("s.jpg", "output: s.jpg ends in '.jpg'; .npz or .png is allowed"),
-        ("no/s.npz", "not a folder"),
+        ("no/s.npz", "there is no folder no"),
     ],
 )
 def test_output_is_checked_before_any_work(output, message, tmp_path, monkeypatch, capsys):

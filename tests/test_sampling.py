@@ -108,6 +108,26 @@ def test_a_row_of_a_grid_is_of_one_class():
     assert columns == 3 and rows.ravel().tolist() == [1, 2, 3, 4, 5, 0, 6, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("classes", "count", "shape"), [(10, 100, (10, 10)), (2, 1_000, (32, 32)), (3, 7, (3, 3))]
+)
+def test_a_grid_by_class_is_about_square(classes, count, shape):
+    """A thousand images of two classes in a row for each would be a picture of 12,501 x 43."""
+    samples = np.arange(1, count + 1).reshape(count, 1, 1, 1)
+    labels = np.arange(count) * classes // count
+    rows, columns = by_class(samples, labels)
+    assert columns == shape[1] and len(rows) == shape[0] * shape[1]
+    shown = rows.reshape(classes, -1)
+    for label in range(classes):
+        of_class = shown[label][shown[label] > 0]
+        assert of_class.tolist() == samples[labels == label].ravel().tolist()
+
+
+def test_a_hundred_classes_of_one_image_are_no_column():
+    samples = np.zeros((100, 1, 1, 1))
+    assert by_class(samples, np.arange(100)) == (samples, None)
+
+
 def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "s.npz"
     write_samples(np.zeros((2, 3), np.float32), path)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from rich.console import Console
 from gan_jax import data
 from gan_jax import session as session_module
 from gan_jax.checkpoints import Checkpoints
+from gan_jax.cli import main
 from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
 from gan_jax.fitting import fit_config, load_dataset
@@ -217,12 +219,20 @@ def test_another_compiler_is_said(tmp_path, monkeypatch):
     assert "saved under XLA_FLAGS" in said(console)
 
 
-def test_a_reader_leaves_damaged_checkpoints_alone(tmp_path):
+def test_a_reader_leaves_damaged_checkpoints_alone(tmp_path, capsys):
     run = train(dataclasses.replace(CONFIG, steps=40), tmp_path / "run", console=quiet()).run
     shutil.rmtree(run.checkpoints.folder / "40" / "state")
-    with pytest.warns(UserWarning, match="checkpoints/40: damaged"):
+    with pytest.warns(UserWarning, match="checkpoints/40: damaged .*; step 20 is looked at"):
         _, state = load(run.path)
     assert state.step == 20 and run.checkpoints.steps() == [20, 40]
+    output = str(tmp_path / "samples.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["sample", str(run.path), "--count", "1", "--output", output]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"1 sample in {output}\n"
+    assert said.err.startswith(f"gan-jax: {run.path}/checkpoints/40: damaged")
+    assert len(said.err.splitlines()) == 1
 
 
 def test_data_that_moved(tmp_path):
@@ -297,9 +307,13 @@ def test_other_data_is_refused(tmp_path):
     np.save(path, random.normal(size=(50, 2)).astype(np.float32))
     config = dataclasses.replace(CONFIG, dataset=str(path), steps=5)
     run = train(config, tmp_path / "run", console=quiet()).run
-    np.save(path, random.normal(size=(50, 2)).astype(np.float32))
-    with pytest.raises(InputError, match="is not the data .* began with"):
-        resume(run.path, 10, console=quiet())
+    for rows, told in (
+        (50, "it has 45 rows to train on, there were others"),
+        (60, "it has 54 rows to train on, there were 45"),
+    ):
+        np.save(path, random.normal(size=(rows, 2)).astype(np.float32))
+        with pytest.raises(InputError, match=f"is not the data .* began with: {told}"):
+            resume(run.path, 10, console=quiet())
 
 
 def test_data_are_found_from_another_folder(tmp_path, monkeypatch):
