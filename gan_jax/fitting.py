@@ -3,12 +3,14 @@
 import dataclasses
 import os
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
+import gan_jax
 from gan_jax.config import Config
 from gan_jax.data import Dataset, Mixture, Part, load, location
 from gan_jax.environment import cores
@@ -79,7 +81,8 @@ def compiler_facts() -> dict[str, str]:
     """What else decides about the last bits of a step."""
     device = jax.devices()[0]
     return {
-        "jax": jax.__version__,
+        "gan_jax": gan_jax.__version__,
+        **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax")},
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "device": device.device_kind if device.platform != "cpu" else f"cpu of {cores()} cores",
     }

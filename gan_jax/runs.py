@@ -19,10 +19,11 @@ from gan_jax.assembly import from_config
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.config import Config
 from gan_jax.errors import InputError
+from gan_jax.files import replacing
 from gan_jax.gan import GAN
 from gan_jax.state import GANState
 
-__all__ = ["Run", "load", "new_run_dir", "replacing"]
+__all__ = ["Run", "load", "new_run_dir"]
 
 
 class Run:
@@ -226,17 +227,6 @@ def new_run_dir(config: Config) -> Path:
             return path
         except FileExistsError:
             number += 1
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside that one, which takes its place when written: it is whole or as it was."""
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import numpy as np
 from gan_jax.config import Config
 from gan_jax.data.checks import MAX_BYTES
 from gan_jax.errors import InputError
+from gan_jax.files import replacing
 from gan_jax.gan import GAN
 from gan_jax.report import draw_samples, to_uint8
-from gan_jax.runs import Run, load, replacing
+from gan_jax.runs import Run, load
 from gan_jax.state import GANState
 from gan_jax.types import Key
 

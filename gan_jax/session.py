@@ -20,12 +20,13 @@ from gan_jax.data.stream import make_stream
 from gan_jax.environment import many_steps, run_once
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import LEAST_ROWS, Verdict
+from gan_jax.files import replacing
 from gan_jax.fitting import compiler_facts, data_facts, game_facts
 from gan_jax.loops import advance
 from gan_jax.losses import LOSSES, losses_at_equilibrium
 from gan_jax.progress import Progress, say
 from gan_jax.report import animate, draw_curves, draw_images, draw_points, to_uint8
-from gan_jax.runs import Run, replacing
+from gan_jax.runs import Run
 from gan_jax.sampling import by_class, labels_in_turn
 from gan_jax.signals import caught_signals
 from gan_jax.state import GANState, Metrics

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gan_jax.files import remove_unfinished
+
 __all__ = ["caught_signals", "stopped_at_once"]
 
 # `timeout` and wrappers that forward Ctrl-C send the same request twice within milliseconds;
@@ -60,6 +62,7 @@ def stopped_at_once() -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         del frame
+        remove_unfinished()
         os.write(2, b"gan-jax: stopped\n")
         os._exit(128 + number)
 

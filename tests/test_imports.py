@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "gan_jax"
 # From the ground up: a room imports only rooms before it.
 ROOMS = [
     "errors",
+    "files",
     "environment",
     "config",
     "recipes",
@@ -53,7 +54,7 @@ ROOMS = [
     "cli",
     "__main__",
 ]
-PLAIN = ["errors", "environment", "config", "recipes"]
+PLAIN = ["errors", "files", "environment", "config", "recipes"]
 PURE = ROOMS[len(PLAIN) : ROOMS.index("data")]
 
 

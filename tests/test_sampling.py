@@ -1,6 +1,8 @@
 """Samples of a run: which labels a conditional generator is asked for, and what is written."""
 
 import io
+import os
+import signal
 
 import jax
 import numpy as np
@@ -12,6 +14,7 @@ from gan_jax.assembly import from_config
 from gan_jax.cli import main
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
 from gan_jax.errors import InputError
+from gan_jax.files import replacing
 from gan_jax.judges import labels_to_ask
 from gan_jax.report import draw_images, to_uint8
 from gan_jax.runs import Run, load
@@ -25,6 +28,7 @@ from gan_jax.sampling import (
     write_samples,
 )
 from gan_jax.session import _PICTURE_FOLD
+from gan_jax.signals import stopped_at_once
 from gan_jax.train import train
 
 CONDITIONAL = Config(
@@ -141,6 +145,17 @@ def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"s.npz: cannot be written \(No space left on device\)"):
         write_samples(np.ones((2, 3), np.float32), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_leaves_no_half_file(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with stopped_at_once(), replacing(tmp_path / "s.npz") as partial:
+        partial.write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == [143] and not partial.exists()
+        partial.write_text("whole")
+    assert (tmp_path / "s.npz").read_text() == "whole"
 
 
 def test_written_with_their_labels(run, tmp_path):
