@@ -25,8 +25,7 @@ from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick,
 from gan_jax.losses import LOSSES
 from gan_jax.outside import Outside
 from gan_jax.progress import say, stage
-from gan_jax.runs import Run
-from gan_jax.runs import load as load_run
+from gan_jax.runs import Run, load_with_facts
 from gan_jax.sampling import sampler
 from gan_jax.state import GANState
 
@@ -110,13 +109,14 @@ def evaluate(
     labels = playing = None
     if outside is None:
         assert run is not None and config is not None
-        playing = load_run(run, best=best)
-        if against is None:
-            _note_other_data(Run.open(run), playing[0], dataset, console, best=best)
+        gan, state, facts = load_with_facts(run, best=best)
+        playing = gan, state
+        if against is None and facts.get("data", dataset.fingerprint) != dataset.fingerprint:
+            say(console, f"{dataset.name} is not the data {run} began with")
         if config.generator.condition != "none" and config.classes == dataset.classes:
             labels = labels_to_ask(dataset, asked)
         with stage(console, f"drawing {asked:,} samples ..."):
-            rows = sampler(playing[0])(playing[1], asked, labels=labels)
+            rows = sampler(gan)(state, asked, labels=labels)
         if rows.shape[1:] != dataset.sample_shape or rows.dtype != dataset.test.samples.dtype:
             raise InputError(
                 f"{run}: samples are {rows.dtype} of shape {rows.shape[1:]}; those of "
@@ -199,15 +199,6 @@ def _check_labels(path: str, labels: np.ndarray | None, dataset: Dataset, consol
     without = int((labels < 0).sum())
     if without:
         console.print(f"{without:,} of {len(labels):,} samples have no label", highlight=False)
-
-
-def _note_other_data(run: Run, gan: GAN, dataset: Dataset, console: Console, *, best: bool) -> None:
-    """Say so where the data are not those the run began with, which `resume` refuses."""
-    checkpoints = run.best if best else run.checkpoints
-    _, facts, _ = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
-    if facts.get("data", dataset.fingerprint) != dataset.fingerprint:
-        note = f"{dataset.name} is not the data {run.path} began with"
-        say(console, note)
 
 
 def _head_accuracy(config: Config, gan: GAN, state: GANState, dataset: Dataset) -> float | None:

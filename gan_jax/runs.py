@@ -23,7 +23,7 @@ from gan_jax.files import replacing
 from gan_jax.gan import GAN
 from gan_jax.state import GANState
 
-__all__ = ["Run", "load", "new_run_dir"]
+__all__ = ["Run", "load", "load_with_facts", "new_run_dir"]
 
 
 class Run:
@@ -198,6 +198,18 @@ def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
     Raises:
         InputError: no run there, or no sound checkpoint in it.
     """
+    gan, state, _ = load_with_facts(path, best=best)
+    return gan, state
+
+
+def load_with_facts(
+    path: str | Path, *, best: bool = False
+) -> tuple[GAN, GANState, dict[str, Any]]:
+    """As `load`, with what was saved beside the state: of which data it is, and more.
+
+    Raises:
+        InputError: as `load`.
+    """
     run = Run.open(path)
     if best and not run.best.steps():
         raise InputError(
@@ -209,10 +221,10 @@ def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
         config = dataclasses.replace(config, precision="float32")
     gan = from_config(config)
     checkpoints = run.best if best else run.checkpoints
-    state, _, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
+    state, facts, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))
     for note in notes:
-        warnings.warn(f"{note}; step {int(state.step):,} is looked at", stacklevel=2)
-    return gan, state
+        warnings.warn(f"{note}; step {int(state.step):,} is looked at", stacklevel=3)
+    return gan, state, facts
 
 
 def new_run_dir(config: Config) -> Path:

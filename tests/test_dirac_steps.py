@@ -214,22 +214,29 @@ def test_at_the_limit_clipped_weights_stand(loss):
     np.testing.assert_array_equal(after.generator.params, free.generator.params)
 
 
-@pytest.mark.parametrize("u", [0.1, 0.3, 0.57, 0.58, 0.9])
-def test_bilinear_game_by_its_spectral_radii(u):
-    # Wasserstein on Dirac is the game min max of psi * theta; u is the rate.
-    radius = {
-        "simultaneous": np.sqrt(1 + u**2),
-        "alternating": 1.0,
-        "extragradient": np.sqrt(1 - u**2 + u**4),
-        "consensus": np.hypot(1 - 0.3 * u, u),
+@pytest.mark.parametrize(
+    ("name", "radius"),
+    [
+        ("simultaneous", lambda u: np.sqrt(1 + u**2)),
+        ("alternating", lambda u: 1.0),
+        ("extragradient", lambda u: np.sqrt(1 - u**2 + u**4)),
+        ("consensus", lambda u: np.hypot(1 - 0.3 * u, u)),
         # The larger root of l^2 - (1 + 2iu) l + iu: below 1 as long as u is below 1/sqrt(3).
-        "optimistic": np.abs(np.roots([1.0, -(1 + 2j * u), 1j * u])).max(),
-    }
-    assert (radius["optimistic"] < 1) == (u < 1 / np.sqrt(3))
-    for name, expected in radius.items():
-        gan = dirac(rates=u, **DYNAMICS[name])
-        found = np.abs(eigenvalues(jax.jit(lambda gan=gan: step_matrix(gan, {}))())).max()
-        assert found == pytest.approx(expected, abs=1e-3), name
+        ("optimistic", lambda u: np.abs(np.roots([1.0, -(1 + 2j * u), 1j * u])).max()),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_bilinear_game_by_its_spectral_radii(name, radius):
+    # Wasserstein on Dirac is the game min max of psi * theta; u is the rate.
+    rates = (0.1, 0.3, 0.57, 0.58, 0.9)
+
+    def matrix(u):
+        return step_matrix(dirac(rates=u, **DYNAMICS[name]), {})
+
+    for u, found in zip(rates, jax.jit(jax.vmap(matrix))(jnp.array(rates)), strict=True):
+        assert np.abs(eigenvalues(found)).max() == pytest.approx(radius(u), abs=1e-3)
+        if name == "optimistic":
+            assert (radius(u) < 1) == (u < 1 / np.sqrt(3))
 
 
 def test_further_moves_of_the_generator(key):

@@ -9,6 +9,7 @@ arXiv:1705.10461, arXiv:1801.04406.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -43,11 +44,11 @@ def game_jacobian(game: Game, state: GANState, batch: Batch) -> np.ndarray:
         InputError: more than 2,000 parameters; `game_spectrum` needs no matrix. Or products in
             bfloat16, which differentiate backwards only.
     """
-    field, here = _field(game, state, batch)
-    if here.size > DENSE:
-        raise InputError(f"state: {here.size:,} parameters; a dense Jacobian takes up to {DENSE:,}")
+    size = _size(state)
+    if size > DENSE:
+        raise InputError(f"state: {size:,} parameters; a dense Jacobian takes up to {DENSE:,}")
     with _forwards():
-        return np.asarray(jax.jit(jax.jacfwd(field))(here))
+        return np.asarray(_jacobian(game, state, batch))
 
 
 def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> np.ndarray:
@@ -68,15 +69,16 @@ def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> 
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
-    field, here = _field(game, state, batch)
-    if here.size <= DENSE:
+    size = _size(state)
+    if size <= DENSE:
         found = np.linalg.eigvals(game_jacobian(game, state, batch).astype(np.float64))
     else:
-        product = jax.jit(lambda vector: jax.jvp(field, (here,), (vector,))[1])
+
+        def product(vector: np.ndarray) -> np.ndarray:
+            return np.asarray(_product(game, state, batch, jnp.float32(vector.ravel())))
+
         with _forwards():
-            found = _leading(
-                lambda x: np.asarray(product(jnp.float32(x.ravel()))), here.size, count
-            )
+            found = _leading(product, size, count)
     return found[np.lexsort((-np.imag(found), -np.real(found)))]
 
 
@@ -103,6 +105,25 @@ def _leading(product: Callable[[np.ndarray], np.ndarray], size: int, count: int)
         )
     except sparse.ArpackNoConvergence as error:
         raise InputError(f"state: the iterations have not settled ({error})") from error
+
+
+def _size(state: GANState) -> int:
+    return sum(
+        leaf.size for leaf in jax.tree.leaves((state.generator.params, state.discriminator.params))
+    )
+
+
+# Compiled once for a game, so that its next state takes milliseconds.
+@partial(jax.jit, static_argnums=0)
+def _jacobian(game: Game, state: GANState, batch: Batch) -> jax.Array:
+    field, here = _field(game, state, batch)
+    return jax.jacfwd(field)(here)
+
+
+@partial(jax.jit, static_argnums=0)
+def _product(game: Game, state: GANState, batch: Batch, vector: jax.Array) -> jax.Array:
+    field, here = _field(game, state, batch)
+    return jax.jvp(field, (here,), (vector,))[1]
 
 
 def _field(
