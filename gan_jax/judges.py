@@ -66,15 +66,19 @@ class Evaluator:
         self.anchors = _anchors(dataset, self.judge, count, console, path, full=full)
 
     def measure(
-        self, rows: np.ndarray, labels: np.ndarray | None = None
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray | None = None,
+        pause: Callable[[], None] = lambda: None,
     ) -> tuple[dict[str, Any], Verdict]:
         """Figures, and the verdict on the samples alone.
 
         Args:
             rows: images ``[n, height, width, channels]`` uint8, or ``[n, features]`` float32.
             labels: what each was asked to be, ``[n]``, where they were asked; -1 where one was not.
+            pause: called now and then; may raise to end it.
         """
-        metrics = self.judge.measure(rows, labels, thorough=self.thorough)
+        metrics = self.judge.measure(rows, labels, thorough=self.thorough, pause=pause)
         return metrics, judge_samples(metrics, self.anchors)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,10 @@ class Outcome(NamedTuple):
     verdict: Verdict | None = None  # what ended it early, an alarm, or by the newest evaluation
     stopped: bool = False  # by a verdict it was asked to end at
     judgeable: bool = True  # there are test rows enough to evaluate it by
+
+
+class _Stopped(Exception):
+    """A signal came while samples were judged."""
 
 
 class Session:
@@ -122,6 +126,8 @@ class Session:
         step, finite, sound = int(state.step), True, True
         leftover = [*run.last_paths()]
         chunk = 1  # to learn how fast steps are; the clock starts after it
+        if 0 < step < stop and watch.due(step) and not watch.judged(step):  # a signal ended it
+            self._evaluate(run, step, state, caught, progress)
         while step < stop and not caught and finite and halt is None:
             count = min(chunk, self._steps_to_event(step))
             picks = self.stream.picks(step)
@@ -149,10 +155,7 @@ class Session:
             if step % self.config.picture_interval == 0:
                 self._picture(state, run.sample_path(step))
             if watch.due(step) and sound:
-                began = time.perf_counter()
-                if watch.evaluate(run, step, state):
-                    self._save(run.best, state)
-                progress.skip(time.perf_counter() - began)
+                self._evaluate(run, step, state, caught, progress)
             # After the evaluation: who goes on from this checkpoint does not repeat it.
             if step % self.config.checkpoint_interval == 0 and sound and _finite(state):
                 self._save(run.checkpoints, state)
@@ -171,6 +174,21 @@ class Session:
         verdict = halt or watch.alarm or watch.verdict
         judgeable = len(self.dataset.test.samples) >= LEAST_ROWS
         return Outcome(run, step, early, not finite, verdict, halt is not None, judgeable)
+
+    def _evaluate(
+        self, run: Run, step: int, state: GANState, caught: list[int], progress: Progress
+    ) -> None:
+        """Judge samples; where a signal comes before it is done, who resumes does it anew."""
+
+        def pause() -> None:
+            if caught and step < self.config.steps:
+                raise _Stopped
+
+        began = time.perf_counter()
+        with suppress(_Stopped):
+            if self.watch.evaluate(run, step, state, pause):
+                self._save(run.best, state)
+        progress.skip(time.perf_counter() - began)
 
     def _lower(self) -> jax.stages.Lowered:
         """The program of the steps, yet to be compiled."""

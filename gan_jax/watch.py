@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -135,14 +136,22 @@ class Watch:
         """Whether samples are to be judged at that step."""
         return self.interval > 0 and step % self.interval == 0
 
-    def evaluate(self, run: Run, step: int, state: GANState) -> bool:
-        """Judge samples, and write down what was found; tells whether they are the best so far."""
+    def judged(self, step: int) -> bool:
+        """Whether samples have been at that step; not where a signal ended it."""
+        return bool(self.evaluations) and self.evaluations[-1]["step"] == step
+
+    def evaluate(self, run: Run, step: int, state: GANState, pause: Callable[[], None]) -> bool:
+        """Judge samples, and write down what was found; tells whether they are the best so far.
+
+        ``pause`` is called now and then, and may raise to end it: then nothing was found.
+        """
         assert self.evaluator is not None
         rows = self.sample(state, self.count, labels=self.labels)
         leaves = (rows, *jax.tree.leaves(state.average))  # bytes are finite, whatever made them
         if not all(np.isfinite(leaf).all() for leaf in leaves):
             return False  # the next step's metrics will say so
-        metrics, verdict = self.evaluator.measure(rows, self.labels)
+        pause()
+        metrics, verdict = self.evaluator.measure(rows, self.labels, pause)
         record = {"step": step, "verdict": verdict.verdict, **metrics}
         self.evaluations.append(record)
         self.alarm = None  # the verdict has it, if it is still so

@@ -201,7 +201,7 @@ def test_within_the_limit_clipped_weights_are_plain_ones(name):
     assert_as_expected(found, name, field_of("non_saturating"), rates)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", BY_EVERY_DYNAMICS)  # by which they are driven there
 def test_at_the_limit_clipped_weights_stand(loss):
     # A theta below 0 drives psi up, by every loss; theta goes on as before.
     at_rim = jnp.float32(-0.4), jnp.float32(0.499)

@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import time
 
 import jax
@@ -14,6 +16,7 @@ import pytest
 from conftest import assert_same_bits, striped_images, tiny_config
 from rich.console import Console
 
+from gan_jax import watch as watch_module
 from gan_jax.assembly import from_config
 from gan_jax.checkpoints import Checkpoints
 from gan_jax.cli import main
@@ -99,6 +102,26 @@ def test_stopped_and_resumed_is_never_stopped(watched, tmp_path):
     run = resume(path, CONFIG.steps, console=quiet()).run
     assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
     assert run.best.steps() == watched.best.steps()
+
+
+def test_a_signal_ends_an_evaluation_and_a_resume_does_it_anew(watched, tmp_path, monkeypatch):
+    look = watch_module.Watch.evaluate
+
+    def interrupted(self, run, step, state, pause):
+        if step == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return look(self, run, step, state, pause)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module.Watch, "evaluate", interrupted)
+        outcome = train(CONFIG, tmp_path / "run", console=quiet())
+    run = outcome.run
+    assert (outcome.step, outcome.signal) == (30, signal.SIGTERM)
+    assert [record["step"] for record in run.read_evaluations()] == [15]
+    resume(run.path, CONFIG.steps, console=quiet())
+    assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
+    assert run.best.steps() == watched.best.steps()
+    assert_same_bits(load(run.path)[1], load(watched.path)[1])
 
 
 def test_the_newest_verdict_is_told_after_a_resume_without_evaluations(tmp_path):

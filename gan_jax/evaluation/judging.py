@@ -111,7 +111,12 @@ class Judge:
             self.copies = CopyTest(projected, self.project(held_out), remember)
 
     def measure(
-        self, rows: np.ndarray, labels: np.ndarray | None = None, *, thorough: bool = False
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        thorough: bool = False,
+        pause: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Figures of generated rows, by name; None where the data allow no such figure.
 
@@ -120,11 +125,15 @@ class Judge:
             labels: what the rows were asked to be, ``[n]``, where they were asked; -1 where one
                 was not.
             thorough: also those figures that take long.
+            pause: called between figures, within a second of each other; may raise to end it.
         """
         rows = self.prepare(rows)
         seen = self.look(rows)
+        pause()
         kernel = kernel_distance(self.real.features, seen.features)
+        pause()
         found = manifold(self.real.features, seen.features)
+        pause()
         figures: dict[str, Any] = dict.fromkeys(FIGURES) | found._asdict()
         figures |= {
             "frechet_distance": frechet_distance(self.real.features, seen.features),
@@ -151,6 +160,7 @@ class Judge:
             )
             if labels is not None and (labels >= 0).any():
                 figures["label_consistency"] = label_consistency(seen.probabilities, labels)
+        pause()
         if self.project is not None and self.copies is not None:
             figures |= self.copies.measure(self.project(rows))._asdict()
         figures |= self.extra(rows)
