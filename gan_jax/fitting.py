@@ -131,6 +131,8 @@ def _what_is_odd(dataset: Dataset, train: Part) -> list[str]:
         notes.append(
             "all pixels are 0 or 1 of 255, which is black; were they meant to be 0 or 255?"
         )
+    if not dataset.is_image and (largest := float(np.abs(train.samples).max())) > 1e3:
+        notes.append(f"values reach {largest:.2g}; networks learn best from about 1: scale them")
     if dataset.classes and train.labels is not None:
         counts = np.bincount(train.labels[train.labels >= 0], minlength=dataset.classes)
         if empty := int((counts == 0).sum()):

@@ -184,8 +184,9 @@ class Run:
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()
-        for partial in self.path.rglob("*.part"):
-            partial.unlink()  # left by a process that was killed
+        for kind in ("png", "webp", "jsonl", "toml"):
+            for partial in self.path.rglob(f"*.{kind}.part"):
+                partial.unlink()  # left by a process that was killed
 
 
 def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:

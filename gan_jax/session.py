@@ -124,7 +124,7 @@ class Session:
     ) -> Outcome:
         stop, watch, halt = self.config.steps, self.watch, None
         step, finite, sound = int(state.step), True, True
-        leftover = [*run.last_paths()]
+        leftover, fresh = [*run.last_paths()], not run.config_path.exists()
         chunk = 1  # to learn how fast steps are; the clock starts after it
         if 0 < step < stop and watch.due(step) and not watch.judged(step):  # a signal ended it
             self._evaluate(run, step, state, caught, progress)
@@ -133,8 +133,9 @@ class Session:
             picks = self.stream.picks(step)
             state, metrics = program(state, self.stream.source, picks, np.int32(count))
             numbers = _numbers(metrics)  # waits for the device
-            if not run.config_path.exists():  # so that what could not begin leaves nothing behind
+            if fresh:  # only now, so that what could not begin leaves nothing behind
                 run.begin(self.config)
+                fresh = False
             while leftover:  # of an earlier end, which is no more
                 leftover.pop().unlink(missing_ok=True)
             step, sound = step + count, numbers["finite"]
