@@ -1,7 +1,7 @@
 """Files that are there whole or not at all."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["remove_unfinished", "replacing"]
@@ -25,4 +25,5 @@ def replacing(path: Path) -> Iterator[Path]:
 def remove_unfinished() -> None:
     """Remove what is being written, where the process is about to end."""
     for partial in tuple(_unfinished):
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()

@@ -117,11 +117,11 @@ def make_game(
         return _judge(discriminator, params, samples, labels, key)
 
     def one_a_row(player: str, real: Judgement, fake: Judgement) -> jax.Array:
-        """What a player loses by each row; of another shape its mean would be something else."""
+        """What a player loses by each row, or their mean; of other shapes the mean is another."""
         lost = getattr(loss, player)(real.logits, fake.logits)
-        if lost.shape != real.logits.shape:
+        if jnp.shape(lost) not in ((), real.logits.shape):
             raise InputError(
-                f"loss: the {player}'s has shape {lost.shape}; "
+                f"loss: the {player}'s has shape {jnp.shape(lost)}; "
                 f"one a row is allowed, {real.logits.shape}"
             )
         return lost

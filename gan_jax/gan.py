@@ -265,7 +265,7 @@ def _check_parts(loss: Any, penalties: Any, terms: Any, **networks: Any) -> None
 
 def _check_optimizers(**optimizers: Any) -> None:
     for name, optimizer in optimizers.items():
-        if not isinstance(optimizer, optax.GradientTransformation):
+        if not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
             raise InputError(
                 f"{name}: {type(optimizer).__name__}; an optax transformation is allowed, "
                 "such as optax.adam(2e-4)"

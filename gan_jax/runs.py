@@ -184,9 +184,11 @@ class Run:
         for picture in self.sample_paths():
             if int(picture.stem.removeprefix("step-")) > step:
                 picture.unlink()
-        for kind in ("png", "webp", "jsonl", "toml"):
-            for partial in self.path.rglob(f"*.{kind}.part"):
-                partial.unlink()  # left by a process that was killed
+        lines = self.metrics_path, self.evaluations_path, self.timing_path
+        for path in (self.config_path, *lines, *self.last_paths()):
+            path.with_name(f"{path.name}.part").unlink(missing_ok=True)
+        for partial in self.samples_path.glob("step-*.png.part"):
+            partial.unlink()  # left, as those, by a process that was killed
 
 
 def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,8 +85,12 @@ class Session:
         self.draw = jax.jit(self._draw, compiler_options=_RUN_ONCE)
         self.watch = Watch(config, self.gan, dataset, console)
 
-    def play(self, run: Run, saved: GANState | None = None) -> Outcome:
-        """Steps until the config's last one, or until a signal or a non-finite metric ends it."""
+    def play(self, run: Run, saved: GANState | None = None, *, fresh: bool = False) -> Outcome:
+        """Steps until the config's last one, or until a signal or a non-finite metric ends it.
+
+        A fresh run begins, by its config, when its first steps are done: what could not take them
+        leaves nothing behind.
+        """
         self.watch.open(run)
         kind = "images" if self.dataset.is_image else "rows"
         progress = Progress(self.console, self.config.steps, self.rows, kind)
@@ -99,7 +103,7 @@ class Session:
             program = compiling.result()
             # Until here there is nothing that a signal has to wait for.
             with caught_signals() as caught:
-                return self._steps(run, state, program, caught, progress)
+                return self._steps(run, state, program, caught, progress, fresh)
 
     @contextmanager
     def _memory(self) -> Iterator[None]:
@@ -121,19 +125,21 @@ class Session:
         program: jax.stages.Compiled,
         caught: list[int],
         progress: Progress,
+        fresh: bool,
     ) -> Outcome:
         stop, watch, halt = self.config.steps, self.watch, None
         step, finite, sound = int(state.step), True, True
-        leftover, fresh = [*run.last_paths()], not run.config_path.exists()
+        leftover = [*run.last_paths()]
         chunk = 1  # to learn how fast steps are; the clock starts after it
         if 0 < step < stop and watch.due(step) and not watch.judged(step):  # a signal ended it
-            self._evaluate(run, step, state, caught, progress)
+            if self._evaluate(run, step, state, caught, progress):
+                halt = watch.stops()
         while step < stop and not caught and finite and halt is None:
             count = min(chunk, self._steps_to_event(step))
             picks = self.stream.picks(step)
             state, metrics = program(state, self.stream.source, picks, np.int32(count))
             numbers = _numbers(metrics)  # waits for the device
-            if fresh:  # only now, so that what could not begin leaves nothing behind
+            if fresh:
                 run.begin(self.config)
                 fresh = False
             while leftover:  # of an earlier end, which is no more
@@ -155,14 +161,17 @@ class Session:
                 progress.skip(time.perf_counter() - began)
             if step % self.config.picture_interval == 0:
                 self._picture(state, run.sample_path(step))
+            judged = True
             if watch.due(step) and sound:
-                self._evaluate(run, step, state, caught, progress)
+                judged = self._evaluate(run, step, state, caught, progress)
             # After the evaluation: who goes on from this checkpoint does not repeat it.
             if step % self.config.checkpoint_interval == 0 and sound and _finite(state):
                 self._save(run.checkpoints, state)
-            halt = watch.stops()
+            halt = watch.stops() if judged else None  # an evaluation takes an alarm back
             if progress.due() or step == stop or halt is not None:
                 progress.show(step, numbers, watch.note())
+        if fresh:  # a signal came before the first step
+            run.begin(self.config)
         if caught:  # saving and drawing take seconds; whoever pressed Ctrl-C is to see it was heard
             say(self.console, f"stopping at step {step:,} ...")
         sound = sound and _finite(state)
@@ -178,18 +187,21 @@ class Session:
 
     def _evaluate(
         self, run: Run, step: int, state: GANState, caught: list[int], progress: Progress
-    ) -> None:
-        """Judge samples; where a signal comes before it is done, who resumes does it anew."""
+    ) -> bool:
+        """Judge samples; False where a signal came before it was done: who resumes does it anew."""
 
         def pause() -> None:
             if caught and step < self.config.steps:
                 raise _Stopped
 
         began = time.perf_counter()
-        with suppress(_Stopped):
+        try:
             if self.watch.evaluate(run, step, state, pause):
                 self._save(run.best, state)
+        except _Stopped:
+            return False
         progress.skip(time.perf_counter() - began)
+        return True
 
     def _lower(self) -> jax.stages.Lowered:
         """The program of the steps, yet to be compiled."""

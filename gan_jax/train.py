@@ -37,7 +37,7 @@ from gan_jax.recipes import RECIPES
 from gan_jax.runs import Run, new_run_dir
 from gan_jax.session import Outcome, Session
 from gan_jax.state import GANState
-from gan_jax.watch import read_wishes
+from gan_jax.watch import read_wishes, refuse_vain_wishes
 
 __all__ = ["Outcome", "resume", "tell_end", "train"]
 
@@ -59,11 +59,12 @@ def train(
         console: where to report.
 
     Raises:
-        InputError: unusable config, data or folder; nothing has been written then.
+        InputError: unusable config, data or folder; there is no run then, but perhaps its folder.
     """
     config.validate()
     product(config.precision)  # refused before anything is loaded
     read_wishes(config)
+    refuse_vain_wishes(config)
     Run(run_dir or "runs").checkpoints.refuse_place()
     if run_dir is not None:
         Run(run_dir).refuse_old()
@@ -77,7 +78,8 @@ def train(
     session = Session(config, dataset, console)
     run = Run.create(run_dir or new_run_dir(config))
     with run.lock():
-        return session.play(run)
+        run.refuse_old()  # another process may have been faster
+        return session.play(run, fresh=True)
 
 
 def resume(
@@ -112,6 +114,8 @@ def resume(
     }
     given = {name: value for name, value in changes.items() if value is not None}
     config = Config.from_dict(given, run.read_config())
+    if stop_when is not None:
+        refuse_vain_wishes(config)
     say(console, describe_device(config.precision))
     with run.lock():
         state, facts = _restore(run, config, console)
@@ -131,11 +135,11 @@ def resume(
         refuse_other_game(config, facts.get("game"), run)
         found = data_facts(data)
         if facts and facts["data"] != found["data"]:
-            rows = facts.get("rows", found["rows"])
-            other = "others" if rows == found["rows"] else f"{rows:,}"
+            now, then = found["rows"], facts.get("rows", found["rows"])
+            other = "others" if now == then else str(then or "endless ones")
             raise InputError(
                 f"dataset: {config.dataset} is not the data {run.path} began with: it has "
-                f"{found['rows']:,} rows to train on, there were {other}"
+                f"{now or 'endless'} rows to train on, there were {other}"
             )
         config = fit_config(config, data)
         if step:

@@ -20,7 +20,7 @@ from gan_jax.runs import Run
 from gan_jax.sampling import sampler
 from gan_jax.state import GANState
 
-__all__ = ["BETTER", "Watch", "read_wishes"]
+__all__ = ["BETTER", "Watch", "read_wishes", "refuse_vain_wishes"]
 
 # By metric: 1 where more is better, -1 where less is.
 BETTER = {
@@ -59,12 +59,21 @@ def read_wishes(config: Config) -> Wishes:
             raise InputError(
                 f"stop_when: {word!r} is told from samples; say how often with evaluation_interval"
             )
+    return Wishes(sign, frozenset(words))
+
+
+def refuse_vain_wishes(config: Config) -> None:
+    """See that ``stop_when`` names no verdict that this game never gets.
+
+    Raises:
+        InputError: it does.
+    """
+    words = verdicts_in("stop_when", config.stop_when)
     if "discriminator-won" in words and math.isinf(lookup("loss", config.loss, LOSSES).least):
         raise InputError(
             f"stop_when: 'discriminator-won' is never said of the loss {config.loss}, whose size "
             "tells nothing"
         )
-    return Wishes(sign, frozenset(words))
 
 
 class Watch:
@@ -98,7 +107,10 @@ class Watch:
             if config.generator.condition != "none":
                 self.labels = labels_to_ask(dataset, self.count)
             if self.evaluator.anchors["train"][self.best_by] is None:
-                raise InputError(f"best_by: {self.best_by} needs classes; {dataset.name} has none")
+                raise InputError(
+                    f"best_by: {self.best_by} needs classes, and labels enough to learn them; "
+                    f"{dataset.name} has not"
+                )
             if self.best_by == "label_consistency" and self.labels is None:
                 raise InputError(
                     f"best_by: {self.best_by} needs a generator that is asked for classes, as by "

@@ -53,6 +53,25 @@ def test_jacobian_of_networks_against_differences(normalization, key):
     assert np.abs(matrix - matrix.T).max() > 1e-2
 
 
+def test_a_game_that_is_no_key(key):
+    """As of latents drawn by an object that cannot be hashed."""
+
+    @dataclasses.dataclass
+    class Draw:
+        size: int
+
+        def __call__(self, key, count):
+            return jax.random.normal(key, (count, self.size))
+
+    gan = tiny_gan()
+    state, batch = gan.init(key), random_batch(0)
+    odd = gan.game._replace(draw_latents=Draw(3))
+    found = game_jacobian(odd, state, batch)
+    np.testing.assert_array_equal(
+        found, game_jacobian(odd._replace(draw_latents=lambda k, n: Draw(3)(k, n)), state, batch)
+    )
+
+
 def test_products_that_differentiate_backwards_only(key, monkeypatch):
     monkeypatch.setattr("gan_jax.evaluation.spectrum.DENSE", 10)
     gan = tiny_gan(precision="bfloat16")

@@ -130,3 +130,14 @@ def test_curves_show_the_values(tmp_path):
             for p in (a, b)
         ]
     assert purple[0][:, 0].mean() > purple[1][:, 0].mean() + 100
+
+
+def test_pictures_of_another_size_are_left_out_of_the_animation(tmp_path):
+    """As those of a run that an earlier version began."""
+    paths = [tmp_path / f"{side}-{n}.png" for side in (10, 12) for n in range(2)]
+    for index, path in enumerate(paths):
+        side = int(path.name.partition("-")[0])
+        Image.new("L", (side, side), 60 * index).save(path)
+    animate(paths, tmp_path / "all.webp")
+    with Image.open(tmp_path / "all.webp") as animation:
+        assert animation.size == (12, 12) and animation.n_frames == 2  # type: ignore

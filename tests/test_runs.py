@@ -101,6 +101,12 @@ def test_a_line_that_is_no_record_takes_none_with_it(run, foreign):
     run.cut_back(2)
     assert run.read_metrics() == [{"step": 1}, {"step": 2}] and not partial.exists()
     assert (run.samples_path / "step-x.png").exists() and run.sample_paths() == []
+    others, own = run.path / "notes" / "a.toml.part", run.path / "curves.png.part"
+    others.parent.mkdir()
+    for path in (others, own):
+        path.write_text("half")
+    run.cut_back(2)
+    assert others.exists() and not own.exists()
     assert not run.evaluations_path.exists()  # nor makes it what was not there
 
 

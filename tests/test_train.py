@@ -420,6 +420,20 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
     assert "diverged: at step 1 metrics or parameters are not finite; stopped" in said(console)
 
 
+def test_a_signal_before_the_first_step_leaves_a_run_to_go_on_with(tmp_path, monkeypatch, whole):
+    steps = session_module.Session._steps
+
+    def interrupted(self, *given):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return steps(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module.Session, "_steps", interrupted)
+        outcome = train(CONFIG, tmp_path / "run", console=quiet())
+    assert (outcome.step, outcome.signal) == (0, signal.SIGTERM)
+    assert_same_run(resume(outcome.run.path, console=quiet()).run, whole)
+
+
 def test_what_has_no_room_leaves_nothing_behind(tmp_path, monkeypatch):
     def refuse(self):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: as a GPU would say")

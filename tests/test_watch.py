@@ -29,7 +29,7 @@ from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, tell_end, train
-from gan_jax.watch import BETTER, Watch, read_wishes
+from gan_jax.watch import BETTER, Watch, read_wishes, refuse_vain_wishes
 
 CONFIG = tiny_config(
     steps=60, log_interval=10, checkpoint_interval=25, batch_size=16, evaluation_interval=15
@@ -65,9 +65,11 @@ def test_evaluations_change_nothing_else(watched, tmp_path):
 
 def test_a_loss_without_bounds_is_never_won():
     wish = dataclasses.replace(CONFIG, stop_when="discriminator-won", evaluation_interval=0)
-    read_wishes(wish)
+    refuse_vain_wishes(wish)
+    critic = dataclasses.replace(wish, loss="wasserstein")
+    read_wishes(critic)  # an older version took it, and such a run can be resumed
     with pytest.raises(InputError, match="'discriminator-won' is never said of the loss wasser"):
-        read_wishes(dataclasses.replace(wish, loss="wasserstein"))
+        refuse_vain_wishes(critic)
 
 
 def test_what_is_written_down(watched):
@@ -122,6 +124,27 @@ def test_a_signal_ends_an_evaluation_and_a_resume_does_it_anew(watched, tmp_path
     assert run.evaluations_path.read_bytes() == watched.evaluations_path.read_bytes()
     assert run.best.steps() == watched.best.steps()
     assert_same_bits(load(run.path)[1], load(watched.path)[1])
+
+
+def test_a_run_that_ends_at_an_evaluation_ends_there_if_a_signal_came_first(tmp_path, monkeypatch):
+    """Though an alarm of the records, which the evaluation takes back, would have ended it too."""
+    config = dataclasses.replace(CONFIG, stop_when="underfitting,collapsed,discriminator-won")
+    whole = train(config, tmp_path / "whole", console=quiet())
+    assert whole.stopped and whole.step == 15
+    look = watch_module.Watch.evaluate
+
+    def interrupted(self, run, step, state, pause):
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.alarm = Verdict("discriminator-won", ("a", "b", "c"), "…")
+        return look(self, run, step, state, pause)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module.Watch, "evaluate", interrupted)
+        first = train(config, tmp_path / "run", console=quiet())
+    assert (first.step, first.signal, first.stopped) == (15, signal.SIGTERM, False)
+    again = resume(tmp_path / "run", console=quiet())
+    assert (again.step, again.stopped, again.verdict) == (15, True, whole.verdict)
+    assert again.run.evaluations_path.read_bytes() == whole.run.evaluations_path.read_bytes()
 
 
 def test_the_newest_verdict_is_told_after_a_resume_without_evaluations(tmp_path):

@@ -48,7 +48,7 @@ def game_jacobian(game: Game, state: GANState, batch: Batch) -> np.ndarray:
     if size > DENSE:
         raise InputError(f"state: {size:,} parameters; a dense Jacobian takes up to {DENSE:,}")
     with _forwards():
-        return np.asarray(_jacobian(game, state, batch))
+        return np.asarray(_of_game(_jacobian, game)(state, batch))
 
 
 def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> np.ndarray:
@@ -73,9 +73,10 @@ def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> 
     if size <= DENSE:
         found = np.linalg.eigvals(game_jacobian(game, state, batch).astype(np.float64))
     else:
+        by_vector = _of_game(_product, game)
 
         def product(vector: np.ndarray) -> np.ndarray:
-            return np.asarray(_product(game, state, batch, jnp.float32(vector.ravel())))
+            return np.asarray(by_vector(state, batch, jnp.float32(vector.ravel())))
 
         with _forwards():
             found = _leading(product, size, count)
@@ -91,8 +92,8 @@ def _forwards() -> Iterator[None]:
         if "custom_vjp" not in str(error):
             raise
         raise InputError(
-            "game: its products are in bfloat16, which differentiate backwards only; "
-            "precision float32 is allowed"
+            "game: its products are in bfloat16, or another custom_vjp, which differentiate "
+            "backwards only; precision float32 is allowed"
         ) from error
 
 
@@ -113,7 +114,15 @@ def _size(state: GANState) -> int:
     )
 
 
-# Compiled once for a game, so that its next state takes milliseconds.
+def _of_game(function: Any, game: Game) -> Callable[..., jax.Array]:
+    """Compiled once for a game, so that its next state takes milliseconds; if it can be a key."""
+    try:
+        hash(game)
+    except TypeError:
+        return jax.jit(partial(function.__wrapped__, game))
+    return partial(function, game)
+
+
 @partial(jax.jit, static_argnums=0)
 def _jacobian(game: Game, state: GANState, batch: Batch) -> jax.Array:
     field, here = _field(game, state, batch)

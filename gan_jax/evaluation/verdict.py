@@ -12,9 +12,9 @@ rows (the anchor ``train``); `history` has what a run's records add:
   nearest training row as half of held-out rows), and their total variance is less than a quarter of
   the data's, or a class has less than a tenth of its share, or the coverage ratio is below 0.5 and
   at least 0.3 below the precision ratio.
-- ``underfitting``: precision ratio or coverage ratio below 0.75, recall ratio or the ratio of
-  recognised rows below 0.5, or a Fréchet distance greater than twice that of real rows under noise,
-  or blurred, whichever is less.
+- ``underfitting``: precision ratio or coverage ratio below 0.75, recall ratio or (again where half
+  of real rows are) the ratio of recognised rows below 0.5, or a Fréchet distance greater than twice
+  that of real rows under noise, or blurred, whichever is less.
 - ``healthy``: none of these. To train on is advised beyond 6 times the Fréchet distance of training
   rows, or beyond that of real rows under noise, or blurred.
 """

@@ -100,7 +100,8 @@ def _dot(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int]) -
 def animate(frames: Sequence[Path], path: Path) -> None:
     """The pictures one after the other as an animated WebP; the last one stays for a while.
 
-    A picture that cannot be read is left out.
+    A picture that cannot be read, or of another size than the last (an earlier version's), is left
+    out.
     """
     if len(frames) > _FRAMES:
         frames = [frames[round(i * (len(frames) - 1) / (_FRAMES - 1))] for i in range(_FRAMES)]
@@ -109,6 +110,7 @@ def animate(frames: Sequence[Path], path: Path) -> None:
         with contextlib.suppress(OSError, SyntaxError), Image.open(frame) as picture:
             picture.thumbnail((_FRAME_SIDE, _FRAME_SIDE))
             pictures.append(picture.convert("RGB"))
+    pictures = [picture for picture in pictures if picture.size == pictures[-1].size]
     if not pictures:
         return
     durations = [max(120, 3000 // len(pictures))] * (len(pictures) - 1) + [2000]  # milliseconds
