@@ -172,7 +172,7 @@ class Session:
                 progress.show(step, numbers, watch.note())
         if fresh:  # a signal came before the first step
             run.begin(self.config)
-        if caught:  # saving and drawing take seconds; whoever pressed Ctrl-C is to see it was heard
+        if caught and step < stop:  # what follows takes seconds; Ctrl-C is to be seen as heard
             say(self.console, f"stopping at step {step:,} ...")
         sound = sound and _finite(state)
         if sound:
