@@ -72,8 +72,8 @@ def run_once(jax_version: tuple[int, ...]) -> dict[str, bool | int]:
 def many_steps(backend: str) -> dict[str, str]:
     """``jax.jit(compiler_options=...)`` for programs of many small steps on that backend of jax.
 
-    On a GPU: the whole loop as one CUDA graph, in which kernels that do not need each other run
-    side by side. What ``XLA_FLAGS`` says of these stays as it is.
+    On a CPU: fewer of LLVM's passes. On a GPU: the whole loop as one CUDA graph, in which kernels
+    that do not need each other run side by side. What ``XLA_FLAGS`` says of these stays as it is.
     """
     options = _LOOPS.get(backend, {})
     flags = os.environ.get("XLA_FLAGS", "")

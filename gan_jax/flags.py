@@ -11,13 +11,13 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from gan_jax.config import Config
 from gan_jax.errors import InputError
-from gan_jax.help import help_of
+from gan_jax.help import POSITIONAL, help_of
 from gan_jax.names import NAMES
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
 
 
 Flags = TypeVar("Flags")
-(_POSITIONAL,) = get_args(tyro.conf.Positional[str])[1:]  # how tyro marks one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,7 +217,7 @@ def _flags_of(record: Any, prefix: str) -> Iterator[str]:
             yield from _flags_of(value, prefix if field.name == "values" else f"{prefix}{name}.")
         elif isinstance(value, Mapping):  # taken out before, if its name was right
             yield from (f"{prefix}{name}.{key}" for key in NAMES[f"--{name}.NAME"])
-        elif _POSITIONAL not in marks:
+        elif POSITIONAL not in marks:
             yield f"{prefix}{name}"
             if isinstance(value, bool) and tyro.conf.FlagCreatePairsOff not in marks:
                 yield f"{prefix}no-{name}"

@@ -16,9 +16,10 @@ import tyro
 from gan_jax.config import comments
 from gan_jax.names import FROM_DATA, NAMES
 
-__all__ = ["help_of", "names_to_choose"]
+__all__ = ["POSITIONAL", "help_of"]
 
 _COLUMN = 28  # where what an option is begins
+(POSITIONAL,) = get_args(tyro.conf.Positional[str])[1:]  # how tyro marks one
 _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N ..."}
 
 Entries = Iterator[tuple[str, str]]  # an option with what it takes, and what it is
@@ -32,7 +33,9 @@ def help_of(command: str, record: Any, width: int) -> str:
         record: the class of its flags, or an instance with the defaults that hold.
         width: of the terminal, in columns.
     """
-    positional, options = _split(_entries(record, ""))
+    entries = [*_entries(record, "")]
+    positional = [entry for entry in entries if entry[0][0] != "-"]
+    options = entries[len(positional) :]
     usage = " ".join(["usage: gan-jax", command, *(name for name, _ in positional), "[OPTIONS]"])
     kind = record if isinstance(record, type) else type(record)
     parts = [usage, textwrap.fill(inspect.getdoc(kind) or "", width)]
@@ -43,13 +46,9 @@ def help_of(command: str, record: Any, width: int) -> str:
     if config is not None:
         parts += [_section(config, field, width) for field in dataclasses.fields(config)]
         parts.append("names (PLAYER: generator or discriminator)")
-        parts.append(names_to_choose(width))
+        names = [(flag, ", ".join(allowed)) for flag, allowed in NAMES.items()]
+        parts.append(_table(names, width))
     return "\n\n".join(part for part in parts if part)
-
-
-def names_to_choose(width: int) -> str:
-    """What `NAMES` holds, as text so many columns wide."""
-    return _table([(flag, ", ".join(names)) for flag, names in NAMES.items()], width)
 
 
 def _section(config: Any, field: dataclasses.Field, width: int) -> str:
@@ -59,12 +58,6 @@ def _section(config: Any, field: dataclasses.Field, width: int) -> str:
         return ""
     title = textwrap.fill(inspect.getdoc(type(part)) or "", width)
     return f"{title}\n{_table([*_entries(part, f'{_flag(field.name)}.')], width)}"
-
-
-def _split(entries: Entries) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Those without dashes, and the others."""
-    found = [*entries]
-    return [e for e in found if e[0][0] != "-"], [e for e in found if e[0][0] == "-"]
 
 
 def _entries(record: Any, prefix: str) -> Entries:
@@ -91,7 +84,7 @@ def _option(name: str, hint: Any) -> str:
     """An option as it is given: its dashes, or none, and a word for its value."""
     marks = getattr(hint, "__metadata__", ())
     metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None)
-    if _POSITIONAL in marks:
+    if POSITIONAL in marks:
         return metavar or f"[{name.upper()}]"
     bare = get_args(hint)[0] if marks else hint
     if bare is bool:
@@ -139,6 +132,3 @@ def _docstrings(kind: type) -> dict[str, str]:
 
 def _flag(name: str) -> str:
     return name.replace("_", "-")
-
-
-(_POSITIONAL,) = get_args(tyro.conf.Positional[str])[1:]  # how tyro marks one

@@ -1,5 +1,6 @@
 """The command line as a person meets it: every command, every source of data, every mistake."""
 
+import dataclasses
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from gan_jax.cli import main
 from gan_jax.config import Config
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import VERDICTS
+from gan_jax.help import _entries
 from gan_jax.losses import LOSSES
 from gan_jax.names import FROM_DATA, NAMES
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
@@ -279,6 +281,17 @@ def test_help_fits_the_terminal(command, width, capsys, monkeypatch):
         main([command, "--help"])
     longest = max(map(len, capsys.readouterr().out.splitlines()))
     assert longest <= width and (longest > width - 10 or command != "train")
+
+
+@pytest.mark.parametrize("name", [name for name in flags_module.__all__ if "Flags" in name])
+def test_help_says_what_each_option_is(name):
+    kind = getattr(flags_module, name)
+    record = kind(values=Config()) if name == "TrainFlags" else kind
+    entries = [*_entries(record, "")]
+    for field in dataclasses.fields(Config):
+        part = getattr(Config(), field.name)
+        entries += _entries(part, f"{field.name}.") if dataclasses.is_dataclass(part) else []
+    assert entries and all(re.match(r"\w", text) for _, text in entries)
 
 
 def test_help_tells_defaults_of_the_recipe(capsys):

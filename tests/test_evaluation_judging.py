@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +29,19 @@ def dataset(part: Part, test: Part | None = None, classes: int = 0, name: str = 
     return Dataset(name, part, None, part if test is None else test, classes)
 
 
+def as_drawn(images: np.ndarray, labels: np.ndarray, classes: int, **_: Any) -> Classifier:
+    """In place of a training, which takes long and is not what is asked here."""
+    return untrained(images.shape[1:], classes)._replace(trained=True)
+
+
 @pytest.mark.parametrize("damage", ["cut short", "empty", "other arrays", "other shapes", "text"])
 def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
     trained = []
 
-    def train(images, labels, classes, **_) -> Classifier:
+    def train(*given, **_) -> Classifier:
         trained.append(1)
-        return untrained(images.shape[1:], classes)._replace(trained=True)
+        return as_drawn(*given)
 
     monkeypatch.setattr(classifiers, "train_classifier", train)
     images = np.random.default_rng(0).integers(0, 256, (80, 4, 4, 1), dtype=np.uint8)
@@ -61,13 +67,7 @@ def test_a_damaged_classifier_is_trained_again(damage, tmp_path, monkeypatch):
 def test_a_classifier_needs_labels(train, test, trained, tmp_path, monkeypatch):
     """As few as a semi-supervised GAN has are too few: then features are random ones."""
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        classifiers,
-        "train_classifier",
-        lambda images, labels, classes, **_: untrained(images.shape[1:], classes)._replace(
-            trained=True
-        ),
-    )
+    monkeypatch.setattr(classifiers, "train_classifier", as_drawn)
     images = np.random.default_rng(0).integers(0, 256, (160, 4, 4, 1), dtype=np.uint8)
 
     def part(rows: slice, labelled: int) -> Part:
@@ -148,13 +148,7 @@ def images(count: int, seed: int) -> Part:
 @pytest.mark.parametrize("classes", [0, 2])
 def test_what_is_remembered_of_real_rows_changes_no_figure(classes, damage, tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        classifiers,
-        "train_classifier",
-        lambda rows, labels, classes, **_: untrained(rows.shape[1:], classes)._replace(
-            trained=True
-        ),
-    )
+    monkeypatch.setattr(classifiers, "train_classifier", as_drawn)
 
     def part(count: int, seed: int) -> Part:
         return images(count, seed) if classes else points(count, seed, 100)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ from gan_jax.config import (
     OptimizerConfig,
 )
 from gan_jax.errors import InputError
-from gan_jax.gan import build
+from gan_jax.gan import GAN, build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
@@ -177,30 +178,31 @@ def test_fakes_have_the_shape_of_real_rows(key):
     ids=["column", "every pair"],
 )
 def test_a_loss_is_one_a_row(player, lost, shape, key):
-    gan = tiny_gan()
-    gan = build(
-        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
-        discriminator=Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
-        loss=LOSSES["hinge"]._replace(**{player: lost}),
-        generator_optimizer=optax.sgd(0.1),
-        discriminator_optimizer=optax.sgd(0.1),
-        draw_latents=2,
-    )
+    gan = linear(loss=LOSSES["hinge"]._replace(**{player: lost}))
     with pytest.raises(InputError, match=rf"loss: the {player}'s has shape {shape}; one a row"):
         gan.train_step(gan.init(key), random_batch(0))
 
 
 def test_optimisers_of_any_type_and_constant_losses_are_fine(key):
-    gan = build(
-        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
-        discriminator=Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
+    gan = linear(
         loss=LOSSES["hinge"]._replace(generator=lambda real, fake: 0.0),  # pyright: ignore
-        generator_optimizer=optax.MultiSteps(optax.sgd(0.1), 2),  # pyright: ignore
-        discriminator_optimizer=optax.sgd(0.1),
-        draw_latents=2,
+        generator_optimizer=optax.MultiSteps(optax.sgd(0.1), 2),
     )
     after, metrics = gan.train_step(gan.init(key), random_batch(0))
     assert metrics.generator_loss == 0 and (after.generator.params == 0).all()
+
+
+def linear(**parts: Any) -> GAN:
+    """A generator that moves its two latents, a discriminator that is linear; but for `parts`."""
+    usual = {
+        "generator": Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+        "discriminator": Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
+        "loss": LOSSES["minimax"],
+        "generator_optimizer": optax.sgd(0.1),
+        "discriminator_optimizer": optax.sgd(0.1),
+        "draw_latents": 2,
+    }
+    return build(**usual | parts)
 
 
 def test_bytes_are_no_samples(key):
@@ -593,14 +595,8 @@ def test_steps_differ_by_key_and_step_alone(key):
     ids=["column", "scalar", "judgement column"],
 )
 def test_logits_must_have_rank_one(output, key):
-    gan = build(
-        generator=Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
-        discriminator=Network(lambda key: jnp.zeros(2), lambda p, x, labels, key: output(x)),
-        loss=LOSSES["minimax"],
-        generator_optimizer=optax.sgd(0.1),
-        discriminator_optimizer=optax.sgd(0.1),
-        draw_latents=2,
-    )
+    judge = Network(lambda key: jnp.zeros(2), lambda p, x, labels, key: output(x))
+    gan = linear(discriminator=judge)
     with pytest.raises(InputError, match=r"logits have shape .*; one logit a row is allowed"):
         gan.train_step(gan.init(key), random_batch(0))
 
@@ -616,13 +612,9 @@ def test_labels_reach_both_players(key):
         seen.setdefault("discriminator", []).append(labels)
         return samples @ params
 
-    gan = build(
+    gan = linear(
         generator=Network(lambda key: jnp.zeros(2), generate),
         discriminator=Network(lambda key: jnp.ones(2), judge),
-        loss=LOSSES["minimax"],
-        generator_optimizer=optax.sgd(0.1),
-        discriminator_optimizer=optax.sgd(0.1),
-        draw_latents=2,
     )
     labels = jnp.arange(8)
     gan.train_step(gan.init(key), Batch(random_batch(0).samples, labels))
