@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gan_jax.errors import InputError
 from gan_jax.losses import AdversarialLoss, minimax
 from gan_jax.networks import LOUD, Network
-from gan_jax.penalties import Penalty
+from gan_jax.penalties import Penalty, squared_slope
 from gan_jax.terms import Term, Told
 from gan_jax.types import Batch, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
@@ -147,12 +147,21 @@ def make_game(
         def critic(samples: Samples, labels: Labels | None) -> Judgement:
             return judge(params, samples, labels, network_key)
 
-        real, fake = critic(*round.real), critic(*round.fake)
-        objective = jnp.mean(one_a_row("discriminator", real, fake))
-        quantities = {}
+        looked, quantities = [], {}
         for index, (name, penalty) in enumerate(penalties.items()):
-            key = jax.random.fold_in(penalty_key, index)
-            quantities[name] = jnp.mean(penalty.value(key, critic, round.real, round.fake))
+            place = penalty.at(jax.random.fold_in(penalty_key, index), round.real, round.fake)
+            squared, judgement = squared_slope(critic, place)
+            looked.append((place, judgement))
+            quantities[name] = jnp.mean(penalty.of(squared))
+
+        def judged(batch: Batch) -> Judgement:
+            """What the critic says of it; where a penalty has looked at it, that is known."""
+            known = [judgement for place, judgement in looked if place is batch]
+            return known[0] if known else critic(*batch)
+
+        real, fake = judged(round.real), judged(round.fake)
+        objective = jnp.mean(one_a_row("discriminator", real, fake))
+        for name, penalty in penalties.items():
             gamma = round.hyperparameters[f"penalties.{name}"]
             objective += penalty.factor * gamma * quantities[name]
         added, extra = extras("discriminator", real, fake, round, labels)

@@ -1,8 +1,9 @@
 r"""What keeps the critic smooth, per example, given a critic. Knows no loss.
 
-A penalty returns the plain quantity, ``[batch]``; the objective gains ``factor * gamma`` times
-its mean, where ``gamma`` is the coefficient as the paper writes it. Gradients are taken of the
-critic's *sum* over the batch, so that a critic which looks at several rows at once is allowed.
+A penalty is a quantity of the critic's slope at some place, ``[batch]``; the objective gains
+``factor * gamma`` times its mean, where ``gamma`` is the coefficient as the paper writes it.
+Slopes are of the critic's *sum* over the batch, so that a critic which looks at several rows at
+once is allowed. (What is no matter of slopes is a term of `terms`.)
 
 On Dirac-GAN (arXiv:1801.04406), data at 0, samples at :math:`\theta`, :math:`D(x) = \psi x`, every
 gradient is :math:`\psi`. R1 and R2 add :math:`-\gamma\psi` to the field of :math:`(\theta, \psi)`,
@@ -23,43 +24,72 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax.types import Batch, Critic, Key, Samples
+from gan_jax.types import Batch, Critic, Judgement, Key, Samples
 
-__all__ = ["PENALTIES", "Penalty", "dragan", "r1", "r2", "wgan_gp", "wgan_gp_one_sided"]
+__all__ = [
+    "PENALTIES",
+    "Penalty",
+    "dragan",
+    "r1",
+    "r2",
+    "squared_slope",
+    "wgan_gp",
+    "wgan_gp_one_sided",
+]
 
 
 class Penalty(NamedTuple):
-    """One term of the discriminator's objective: ``factor * gamma * mean(value(...))``."""
+    """One term of the discriminator's objective: ``factor * gamma * mean(penalty(...))``."""
 
-    value: Callable[[Key, Critic, Batch, Batch], jax.Array]  # (key, critic, real, fake) -> [batch]
+    at: Callable[[Key, Batch, Batch], Batch]  # (key, real, fake) -> where the slope is looked at
+    of: Callable[[jax.Array], jax.Array]  # the slope's squared norm there, [batch] -> [batch]
     factor: float  # 1/2 where the paper writes gamma/2
 
-
-def _squared_gradient_norm(critic: Critic, batch: Batch) -> jax.Array:
-    """Per example, the squared norm of the critic's gradient at the samples, ``[batch]``."""
-
-    def total(samples: Samples) -> jax.Array:
-        return jnp.sum(critic(samples, batch.labels).logits)
-
-    gradient = jax.grad(total)(batch.samples)  # [batch, *sample_shape]
-    return jnp.sum(jnp.square(gradient), axis=range(1, gradient.ndim))
+    def __call__(self, key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+        """The plain quantity, ``[batch]``."""
+        return self.of(squared_slope(critic, self.at(key, real, fake))[0])
 
 
-def _r1(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
-    del key, fake
-    return _squared_gradient_norm(critic, real)
+def squared_slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
+    """Per example, the squared norm of the critic's gradient at the samples, ``[batch]``.
+
+    And what the critic says of them, which it has to find out for that: XLA would not see that
+    another pass through the critic is this one.
+    """
+
+    def total(samples: Samples) -> tuple[jax.Array, Judgement]:
+        judgement = critic(samples, batch.labels)
+        return jnp.sum(judgement.logits), judgement
+
+    gradient, judgement = jax.grad(total, has_aux=True)(batch.samples)  # [batch, *sample_shape]
+    return jnp.sum(jnp.square(gradient), axis=range(1, gradient.ndim)), judgement
 
 
-def _r2(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
-    del key, real
-    return _squared_gradient_norm(critic, fake)
-
-
-def _gradient_norm(critic: Critic, batch: Batch) -> jax.Array:
-    """Per example, the norm of the critic's gradient at the samples, ``[batch]``."""
-    squared = _squared_gradient_norm(critic, batch)
+def _norm(squared: jax.Array) -> jax.Array:
     # The norm's own gradient at 0 is 0/0. A dead critic has to get 0 from it, not NaN.
     return jnp.where(squared > 0.0, jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0)), 0.0)
+
+
+def _as_it_is(squared: jax.Array) -> jax.Array:
+    return squared
+
+
+def _off_one(squared: jax.Array) -> jax.Array:
+    return jnp.square(_norm(squared) - 1.0)
+
+
+def _above_one(squared: jax.Array) -> jax.Array:
+    return jnp.square(jax.nn.relu(_norm(squared) - 1.0))
+
+
+def _real(key: Key, real: Batch, fake: Batch) -> Batch:
+    del key, fake
+    return real
+
+
+def _fake(key: Key, real: Batch, fake: Batch) -> Batch:
+    del key, real
+    return fake
 
 
 def _between(key: Key, real: Batch, fake: Batch) -> Batch:
@@ -68,15 +98,7 @@ def _between(key: Key, real: Batch, fake: Batch) -> Batch:
     return Batch(mix * real.samples + (1.0 - mix) * fake.samples, real.labels)
 
 
-def _wgan_gp(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
-    return jnp.square(_gradient_norm(critic, _between(key, real, fake)) - 1.0)
-
-
-def _wgan_gp_one_sided(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
-    return jnp.square(jax.nn.relu(_gradient_norm(critic, _between(key, real, fake)) - 1.0))
-
-
-def _dragan(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
+def _about_real(key: Key, real: Batch, fake: Batch) -> Batch:
     del fake
     # As the paper's code: uniform noise, up to half of the deviation over the whole batch, times a
     # share of each row's own, so that near points are among them.
@@ -84,22 +106,22 @@ def _dragan(key: Key, critic: Critic, real: Batch, fake: Batch) -> jax.Array:
     noise = 0.5 * jnp.std(real.samples) * jax.random.uniform(noise_key, real.samples.shape)
     rows = (real.samples.shape[0],) + (1,) * (real.samples.ndim - 1)
     noise *= jax.random.uniform(share_key, rows)
-    return jnp.square(_gradient_norm(critic, Batch(real.samples + noise, real.labels)) - 1.0)
+    return Batch(real.samples + noise, real.labels)
 
 
-r1 = Penalty(_r1, 0.5)
+r1 = Penalty(_real, _as_it_is, 0.5)
 r"""R1 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the real samples."""
 
-r2 = Penalty(_r2, 0.5)
+r2 = Penalty(_fake, _as_it_is, 0.5)
 r"""R2 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the generated samples."""
 
-wgan_gp = Penalty(_wgan_gp, 1.0)
+wgan_gp = Penalty(_between, _off_one, 1.0)
 r"""WGAN-GP (arXiv:1704.00028): :math:`\gamma (\|\nabla_x D\| - 1)^2` between real and fake."""
 
-wgan_gp_one_sided = Penalty(_wgan_gp_one_sided, 1.0)
+wgan_gp_one_sided = Penalty(_between, _above_one, 1.0)
 r"""WGAN-LP (arXiv:1709.08894): as WGAN-GP, :math:`\gamma \max(0, \|\nabla_x D\| - 1)^2`."""
 
-dragan = Penalty(_dragan, 1.0)
+dragan = Penalty(_about_real, _off_one, 1.0)
 r"""DRAGAN (arXiv:1705.07215): :math:`\gamma (\|\nabla_x D\| - 1)^2` about the real samples."""
 
 PENALTIES: Mapping[str, Penalty] = {

@@ -10,7 +10,10 @@ from conftest import tiny_config
 
 from gan_jax.assembly import from_config
 from gan_jax.config import GeneratorConfig
-from gan_jax.game import ClusteredLatents, normal_latents
+from gan_jax.game import ClusteredLatents, Round, make_game, normal_latents
+from gan_jax.losses import LOSSES
+from gan_jax.networks import Network
+from gan_jax.penalties import PENALTIES
 from gan_jax.types import Batch
 
 ROWS = 4000
@@ -76,6 +79,42 @@ def test_categories_reach_the_generator(key):
     params = gan.init(key).generator.params
     assert params["body"]["Dense_0"]["kernel"].shape == (8, 4)
     assert gan.sample(gan.init(key), key, 6).shape == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "passes"),
+    [((), 2), (("r1",), 2), (("r1", "r2"), 2), (("wgan_gp",), 3), (("dragan", "r2"), 3)],
+)
+def test_what_a_penalty_looks_at_is_judged_once(names, passes, key):
+    seen = []
+
+    def judge(params, samples, labels, key):
+        seen.append(samples)
+        return samples @ params
+
+    game = make_game(
+        generator=Network(lambda key, *example: {}, lambda params, latents, labels, key: latents),
+        discriminator=Network(lambda key, *example: jnp.ones(2), judge),
+        draw_latents=normal_latents(2),
+        loss=LOSSES["hinge"],
+        penalties={name: PENALTIES[name] for name in names},
+        terms={},
+    )
+    real, fake = (Batch(jax.random.normal(k, (4, 2))) for k in jax.random.split(key))
+    weights = {f"penalties.{name}": jnp.ones(()) for name in names}
+    params = jnp.array([3.0, -4.0])
+    found, report = game.discriminator_loss(
+        params, Round(real, fake, None, key, jnp.int32(0), weights)
+    )
+    assert len(seen) == passes
+    # Each batch's logits are its own, and a linear critic's penalties are known.
+    logits = [batch.samples @ params for batch in (real, fake)]
+    expected = LOSSES["hinge"].discriminator(*logits).mean()
+    assert float(report["real_logits"]) == pytest.approx(float(logits[0].mean()), abs=1e-5)
+    assert float(report["fake_logits"]) == pytest.approx(float(logits[1].mean()), abs=1e-5)
+    slopes = {"r1": 12.5, "r2": 12.5, "wgan_gp": 16.0, "dragan": 16.0}  # times their factors
+    expected += sum(slopes[name] for name in names)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_same_key_same_latents():
