@@ -1,5 +1,6 @@
 """Mixtures whose density is known exactly, as PacGAN sets them (arXiv 1712.04086)."""
 
+import functools
 import itertools
 import math
 
@@ -35,14 +36,15 @@ def load_mixture(name: str, *, validation: bool = False) -> Dataset:
     return Dataset(
         name=name,
         train=mixture,
-        validation=_rows(mixture, VALIDATION_SEED) if validation else None,
-        test=_rows(mixture, TEST_SEED),
+        validation=_rows(name, VALIDATION_SEED) if validation else None,
+        test=_rows(name, TEST_SEED),
         classes=len(mixture.centers),
     )
 
 
-def _rows(mixture: Mixture, seed: int) -> Part:
+@functools.cache
+def _rows(name: str, seed: int) -> Part:
     import jax
 
-    batch = mixture.draw(jax.random.key(seed), HELD_OUT_ROWS)
+    batch = MIXTURES[name].draw(jax.random.key(seed), HELD_OUT_ROWS)
     return Part(np.asarray(batch.samples), np.asarray(batch.labels))
