@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gan_jax.errors import InputError
 from gan_jax.losses import AdversarialLoss, minimax
 from gan_jax.networks import LOUD, Network
-from gan_jax.penalties import Penalty, squared_slope
+from gan_jax.penalties import Penalty
 from gan_jax.terms import Term, Told
 from gan_jax.types import Batch, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
@@ -150,9 +150,9 @@ def make_game(
         looked, quantities = [], {}
         for index, (name, penalty) in enumerate(penalties.items()):
             place = penalty.at(jax.random.fold_in(penalty_key, index), round.real, round.fake)
-            squared, judgement = squared_slope(critic, place)
+            value, judgement = penalty.value(critic, place)
             looked.append((place, judgement))
-            quantities[name] = jnp.mean(penalty.of(squared))
+            quantities[name] = jnp.mean(value)
 
         def judged(batch: Batch) -> Judgement:
             """What the critic says of it; where a penalty has looked at it, that is known."""

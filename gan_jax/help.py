@@ -35,7 +35,7 @@ def help_of(command: str, record: Any, width: int) -> str:
     """
     entries = [*_entries(record, "")]
     positional = [entry for entry in entries if entry[0][0] != "-"]
-    options = entries[len(positional) :]
+    options = [entry for entry in entries if entry[0][0] == "-"]
     usage = " ".join(["usage: gan-jax", command, *(name for name, _ in positional), "[OPTIONS]"])
     kind = record if isinstance(record, type) else type(record)
     parts = [usage, textwrap.fill(inspect.getdoc(kind) or "", width)]

@@ -9,7 +9,6 @@ discriminator is; on probabilities it does not.
 Below :math:`r` is a real logit, :math:`f` the fake one in the same row.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -118,7 +117,6 @@ def _boundary_seeking_generator(real_logits: Logits, fake_logits: Logits) -> jax
     return 0.5 * jnp.square(fake_logits)
 
 
-@functools.cache
 def losses_at_equilibrium(loss: AdversarialLoss) -> tuple[float, float]:
     """What discriminator and generator lose where the one cannot tell the other's samples."""
     unsure = jnp.full(1, loss.equilibrium)

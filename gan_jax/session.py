@@ -172,8 +172,8 @@ class Session:
                 progress.show(step, numbers, watch.note())
         if fresh:  # a signal came before the first step
             run.begin(self.config)
-        if caught and step < stop:  # what follows takes seconds; Ctrl-C is to be seen as heard
-            say(self.console, f"stopping at step {step:,} ...")
+        if caught:  # what follows takes seconds; Ctrl-C is to be seen as heard
+            say(self.console, f"{'stopping' if step < stop else 'ending'} at step {step:,} ...")
         sound = sound and _finite(state)
         if sound:
             self._save(run.checkpoints, state)

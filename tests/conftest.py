@@ -43,14 +43,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax._src.interpreters import mlir
 from jax.core import Tracer
 from rich.console import Console
 
+try:
+    from jax._src.interpreters import mlir
+except ImportError:
+    mlir = None
 from gan_jax import session
 from gan_jax.assembly import from_config
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
-from gan_jax.data import Dataset, Mixture
+from gan_jax.data import Dataset, Mixture, mixtures
 from gan_jax.fitting import game_facts
 from gan_jax.gan import GAN, build
 from gan_jax.losses import LOSSES
@@ -97,6 +100,8 @@ def own_caches(tmp_path_factory, worker_id):
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
         patch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        # Compiled anew in each file, otherwise, whenever a mixture is loaded.
+        patch.setattr(mixtures, "_rows", functools.cache(mixtures._rows))
         yield
 
 

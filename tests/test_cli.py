@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from conftest import SHARED, assert_same_bits, needs_shared, start_as_users_do
 from PIL import Image
 from test_data_sources import write_idx
@@ -27,7 +28,8 @@ from gan_jax.cli import main
 from gan_jax.config import Config
 from gan_jax.errors import InputError
 from gan_jax.evaluation.verdict import VERDICTS
-from gan_jax.help import _entries
+from gan_jax.flags import _flags_of
+from gan_jax.help import _entries, help_of
 from gan_jax.losses import LOSSES
 from gan_jax.names import FROM_DATA, NAMES
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
@@ -288,10 +290,38 @@ def test_help_says_what_each_option_is(name):
     kind = getattr(flags_module, name)
     record = kind(values=Config()) if name == "TrainFlags" else kind
     entries = [*_entries(record, "")]
-    for field in dataclasses.fields(Config):
-        part = getattr(Config(), field.name)
-        entries += _entries(part, f"{field.name}.") if dataclasses.is_dataclass(part) else []
-    assert entries and all(re.match(r"\w", text) for _, text in entries)
+    if name == "TrainFlags":
+        for field in dataclasses.fields(Config):
+            part = getattr(Config(), field.name)
+            prefix = f"{field.name.replace('_', '-')}."
+            entries += _entries(part, prefix) if dataclasses.is_dataclass(part) else []
+    assert all(re.match(r"\w", text) for _, text in entries)
+    # All that can be given, and no other.
+    options = {word.strip(",") for option, _ in entries for word in option.split() if "--" in word}
+    known = {re.sub(r"(penalties|terms)\..*", r"\1.NAME", flag) for flag in _flags_of(record, "--")}
+    assert options == known - {f"--{field}" for field in FROM_DATA}
+    places = {"ResumeFlags": "RUN", "SampleFlags": "RUN", "EvaluateFlags": "[RUN]"}
+    places["RecipesFlags"] = "[NAME]"
+    assert [option for option, _ in entries if option[0] != "-"] == [
+        place for kind, place in places.items() if kind == name
+    ]
+
+
+def test_help_of_a_positional_behind_options():
+    @dataclasses.dataclass
+    class Flags:
+        """Do something."""
+
+        first: bool = False
+        """The first."""
+        run: tyro.conf.Positional[str] = "x"
+        """The run."""
+        last: bool = False
+        """The last."""
+
+    told = help_of("try", Flags, 80)
+    assert told.startswith("usage: gan-jax try [RUN] [OPTIONS]")
+    assert [told.count(word) for word in ("--first", "[RUN]", "--last")] == [1, 2, 1]
 
 
 def test_help_tells_defaults_of_the_recipe(capsys):
@@ -563,7 +593,8 @@ sys.exit(cli.main(["train", "--steps", "1"]))
 def test_stopped_by_signals_and_resumed(tmp_path):
     """Stopped three times through the command line, at moments no one chose: the same bits.
 
-    By the very programs that users run; other tests compile theirs in less time.
+    As users compile them; other tests compile theirs in less time. The last leg and the run that
+    never stopped share a process.
     """
     command = [sys.executable, "-m", "gan_jax"]
     start = [*command, "train", "--steps", "100000000", "--run-dir", "run", *SLOW]
@@ -581,7 +612,7 @@ def test_stopped_by_signals_and_resumed(tmp_path):
         assert stopped > reached and f"stopped at step {stopped:,}" in output
         reached = stopped
     total = ["--steps", str(reached + 10)]
-    last = [[*go_on[3:], *total], ["train", "--run-dir", "whole", *SLOW, *total]]
+    last = [["train", "--run-dir", "whole", *SLOW, *total], [*go_on[3:], *total]]
     both = f"import sys, gan_jax.cli as cli; sys.exit(any([cli.main(c) for c in {last}]))"
     process = start_as_users_do([sys.executable, "-c", both], cwd=tmp_path)
     output, errors = process.communicate(timeout=120)

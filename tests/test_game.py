@@ -85,7 +85,7 @@ def test_categories_reach_the_generator(key):
     ("names", "passes"),
     [((), 2), (("r1",), 2), (("r1", "r2"), 2), (("wgan_gp",), 3), (("dragan", "r2"), 3)],
 )
-def test_what_a_penalty_looks_at_is_judged_once(names, passes, key):
+def test_what_a_penalty_looks_at_is_not_judged_again_for_the_losses(names, passes, key):
     seen = []
 
     def judge(params, samples, labels, key):
@@ -103,18 +103,26 @@ def test_what_a_penalty_looks_at_is_judged_once(names, passes, key):
     real, fake = (Batch(jax.random.normal(k, (4, 2))) for k in jax.random.split(key))
     weights = {f"penalties.{name}": jnp.ones(()) for name in names}
     params = jnp.array([3.0, -4.0])
-    found, report = game.discriminator_loss(
-        params, Round(real, fake, None, key, jnp.int32(0), weights)
-    )
+    round = Round(real, fake, None, key, jnp.int32(0), weights)
+    found, report = game.discriminator_loss(params, round)
     assert len(seen) == passes
     # Each batch's logits are its own, and a linear critic's penalties are known.
     logits = [batch.samples @ params for batch in (real, fake)]
-    expected = LOSSES["hinge"].discriminator(*logits).mean()
     assert float(report["real_logits"]) == pytest.approx(float(logits[0].mean()), abs=1e-5)
     assert float(report["fake_logits"]) == pytest.approx(float(logits[1].mean()), abs=1e-5)
-    slopes = {"r1": 12.5, "r2": 12.5, "wgan_gp": 16.0, "dragan": 16.0}  # times their factors
-    expected += sum(slopes[name] for name in names)
+
+    def plain(params):
+        logits = [batch.samples @ params for batch in (real, fake)]
+        slope = jnp.linalg.norm(params)  # at every place
+        of_slope = {"r1": slope**2 / 2, "r2": slope**2 / 2}
+        added = sum(of_slope.get(name, (slope - 1) ** 2) for name in names)
+        return LOSSES["hinge"].discriminator(*logits).mean() + added
+
+    expected, gradient = jax.value_and_grad(plain)(params)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(
+        jax.grad(lambda params: game.discriminator_loss(params, round)[0])(params), gradient, 1e-5
+    )
 
 
 def test_same_key_same_latents():

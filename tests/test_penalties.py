@@ -18,6 +18,11 @@ def linear(samples, labels):
     return Judgement(samples @ WEIGHTS, {})
 
 
+def quantity(name, key, critic, real, fake):
+    penalty = PENALTIES[name]
+    return penalty.value(critic, penalty.at(key, real, fake))[0]
+
+
 def quadratic(samples, labels):
     return Judgement(0.5 * jnp.sum(samples * (samples @ MATRIX), axis=1), {})
 
@@ -37,15 +42,22 @@ def together(samples, labels):
 )
 def test_linear_critic(name, expected, key):
     # The gradient is w everywhere: ||w||^2 = 25, and (||w|| - 1)^2 = 16.
-    found = PENALTIES[name](key, linear, REAL, FAKE)
+    found = quantity(name, key, linear, REAL, FAKE)
     np.testing.assert_allclose(found, np.full(3, expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+def test_the_judgement_is_of_the_place(penalty, key):
+    place = penalty.at(key, REAL, FAKE)
+    _, judgement = penalty.value(quadratic, place)
+    np.testing.assert_array_equal(judgement.logits, quadratic(*place).logits)
 
 
 @pytest.mark.parametrize(("name", "batch"), [("r1", REAL), ("r2", FAKE)])
 def test_quadratic_critic(name, batch, key):
     # The gradient of x.Ax/2 is Ax: R1 looks at the real samples, R2 at the generated ones.
     expected = np.sum(np.square(batch.samples @ MATRIX), axis=1)
-    np.testing.assert_allclose(PENALTIES[name](key, quadratic, REAL, FAKE), expected, rtol=1e-6)
+    np.testing.assert_allclose(quantity(name, key, quadratic, REAL, FAKE), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_one_sided", "dragan"])
@@ -56,7 +68,7 @@ def test_critic_of_known_lipschitz_constant(name, slope, key):
 
     expected = 0.0 if name == "wgan_gp_one_sided" and slope < 1 else (slope - 1.0) ** 2
     np.testing.assert_allclose(
-        PENALTIES[name](key, critic, REAL, FAKE), expected, rtol=1e-5, atol=1e-12
+        quantity(name, key, critic, REAL, FAKE), expected, rtol=1e-5, atol=1e-12
     )
 
 
@@ -71,11 +83,11 @@ def test_slope_penalties_on_a_quadratic_critic(name, key):
 
     real, fake = Batch(jnp.ones((rows, 1))), Batch(jnp.zeros((rows, 1)))
     expected = {"wgan_gp": a**2 / 3 - a + 1, "wgan_gp_one_sided": (a - 1) ** 3 / (3 * a)}[name]
-    found = PENALTIES[name](key, critic, real, fake)
+    found = quantity(name, key, critic, real, fake)
     assert np.mean(found) == pytest.approx(expected, abs=0.005)  # four standard errors
     # Where real and generated rows are one there is nothing between: |Ax| of each, exactly.
     lengths = np.linalg.norm(REAL.samples @ MATRIX, axis=1)
-    exact = PENALTIES[name](key, quadratic, REAL, REAL)
+    exact = quantity(name, key, quadratic, REAL, REAL)
     np.testing.assert_allclose(exact, np.square(lengths - 1), rtol=1e-5)
 
 
@@ -84,8 +96,8 @@ def test_dragan_on_a_quadratic_critic(key):
     # square 1/36. Of x^2/2 the slope is x: (x - 1)^2 at 0 and at 2 comes to 1 -+ 1/4 + 1/36.
     real = Batch(jnp.tile(jnp.array([[0.0], [2.0]]), (2**19, 1)))
     found = np.asarray(
-        PENALTIES["dragan"](
-            key, lambda x, labels: Judgement(0.5 * jnp.square(x[:, 0]), {}), real, real
+        quantity(
+            "dragan", key, lambda x, labels: Judgement(0.5 * jnp.square(x[:, 0]), {}), real, real
         )
     )
     assert found[::2].mean() == pytest.approx(1 - 1 / 4 + 1 / 36, abs=0.002)
@@ -99,7 +111,7 @@ def test_dragan_looks_about_the_real_rows(key):
         return Judgement(0.5 * jnp.sum(jnp.square(samples), axis=1), {})
 
     real = Batch(jnp.tile(jnp.array([[2.0, 0.0], [0.0, 2.0]]), (200, 1)))
-    point = 1.0 + jnp.sqrt(PENALTIES["dragan"](key, identity, real, FAKE))
+    point = 1.0 + jnp.sqrt(quantity("dragan", key, identity, real, FAKE))
     assert point.min() >= 2.0 and point.max() <= np.hypot(2.5, 0.5) + 1e-6
     # Half of the gains of the larger coordinate, a product of two shares, are below 0.1.
     assert point.min() < 2.001 and 2.05 < np.median(point) < 2.15 and point.max() > 2.4
@@ -115,7 +127,7 @@ def test_gradient_penalty_looks_between_the_pair(key):
     rows = 200
     real = Batch(jnp.tile(jnp.array([1.0, 0.0]), (rows, 1)))
     fake = Batch(jnp.tile(jnp.array([3.0, 0.0]), (rows, 1)))
-    point = 1.0 + jnp.sqrt(PENALTIES["wgan_gp"](key, identity, real, fake))
+    point = 1.0 + jnp.sqrt(quantity("wgan_gp", key, identity, real, fake))
     assert point.min() >= 1.0 and point.max() <= 3.0
     assert point.min() < 1.1 and point.max() > 2.9
     assert len(np.unique(point)) > rows / 2
@@ -127,7 +139,7 @@ def test_gradient_is_finite_where_the_norm_is_zero(name, key):
         def critic(samples, labels):
             return Judgement(scale * flat(samples, labels).logits, {})
 
-        return jnp.sum(PENALTIES[name](key, critic, REAL, FAKE))
+        return jnp.sum(quantity(name, key, critic, REAL, FAKE))
 
     value_at, gradient = jax.value_and_grad(value)(1.0)
     assert np.isfinite([value_at, gradient]).all()
@@ -138,7 +150,7 @@ def test_gradient_is_finite_where_the_norm_is_zero(name, key):
 def test_a_critic_may_look_at_several_rows(name, key):
     # d(sum of logits)/dx = 1 for every row's first coordinate; a critic differentiated row by
     # row would give 1/9.
-    np.testing.assert_allclose(PENALTIES[name](key, together, REAL, FAKE), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(quantity(name, key, together, REAL, FAKE), 1.0, rtol=1e-6)
 
 
 def test_factors_are_the_papers():

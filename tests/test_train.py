@@ -561,6 +561,21 @@ def test_a_signal_saves_and_stops(tmp_path, monkeypatch, number, times, whole):
     assert_same_run(resume(tmp_path / "run", STEPS, console=quiet()).run, whole)
 
 
+def test_a_signal_at_the_last_step_is_heard(tmp_path, monkeypatch):
+    real = Run.append_metrics
+
+    def interrupt(self, record):
+        real(self, record)
+        if record["step"] == STEPS:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Run, "append_metrics", interrupt)
+    console = quiet()
+    outcome = train(CONFIG, tmp_path / "run", console=console)
+    assert (outcome.step, outcome.signal) == (STEPS, None)
+    assert f"ending at step {STEPS} ..." in said(console) and "stopping" not in said(console)
+
+
 def test_samples_do_not_depend_on_how_many_are_drawn(whole, monkeypatch):
     monkeypatch.setattr("gan_jax.sampling._BLOCK", 10)
     few, many = (sample_run(whole.path, count, seed=3) for count in (7, 25))

@@ -1,6 +1,5 @@
 """Mixtures whose density is known exactly, as PacGAN sets them (arXiv 1712.04086)."""
 
-import functools
 import itertools
 import math
 
@@ -42,7 +41,6 @@ def load_mixture(name: str, *, validation: bool = False) -> Dataset:
     )
 
 
-@functools.cache
 def _rows(name: str, seed: int) -> Part:
     import jax
 
