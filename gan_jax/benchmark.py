@@ -192,10 +192,9 @@ def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
 
 def bare_products(products: list[Product]) -> Run:
     """A step that is nothing but these products, one after the other."""
-    key = jax.random.key(0)
-    draw = jax.random.normal
-    lefts = [draw(key, p.left).astype(p.dtype) for p in products]
-    rights = [draw(key, p.right).astype(p.dtype) for p in products]
+    draw = np.random.default_rng(0).standard_normal  # of which no shape has to be compiled
+    lefts = [jnp.asarray(draw(p.left, np.float32), p.dtype) for p in products]
+    rights = [jnp.asarray(draw(p.right, np.float32), p.dtype) for p in products]
 
     @functools.partial(jax.jit, compiler_options=many_steps(jax.default_backend()))
     def program(lefts: list[jax.Array], rights: list[jax.Array], count: int) -> jax.Array:
