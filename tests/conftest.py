@@ -182,12 +182,13 @@ def pairs_of_few_points(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def curves_of_few_runs(request, monkeypatch):
-    """Drawing them takes a quarter of a tiny run's time; runs that tests share have theirs."""
+def summaries_of_few_runs(request, monkeypatch):
+    """Drawing them takes a third of a tiny run's time; runs that tests share have theirs."""
     if not request.node.get_closest_marker("long"):
-        monkeypatch.setattr(
-            "gan_jax.session.draw_curves", lambda records, path, **_: path.write_bytes(b"")
-        )
+        for name in ("draw_curves", "animate"):
+            monkeypatch.setattr(
+                f"gan_jax.session.{name}", lambda given, path, **_: path.write_bytes(b"")
+            )
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from gan_jax.config import Config, DecayConfig
 from gan_jax.errors import InputError
 from gan_jax.fitting import fit_config, load_dataset
 from gan_jax.progress import Progress
+from gan_jax.report import animate
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, tell_end, train
@@ -277,7 +278,8 @@ def test_nothing_left_to_do(whole):
         resume(whole.path, 30, console=quiet())
 
 
-def test_a_run_killed_before_its_last_pictures_is_finished(whole, tmp_path):
+def test_a_run_killed_before_its_last_pictures_is_finished(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_jax.session.animate", animate)
     run = Run(shutil.copytree(whole.path, tmp_path / "run"))
     run.curves_path.unlink()
     resume(run.path, console=quiet())
@@ -449,6 +451,7 @@ def test_what_has_no_room_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_a_picture_that_is_cut_off_is_none(whole, tmp_path, monkeypatch):
     """Whether a run is finished is told from its pictures: they are there whole or not at all."""
+    monkeypatch.setattr("gan_jax.session.animate", animate)
     run = shutil.copytree(whole.path, tmp_path / "run")
     for name in ("curves.png", "training.webp"):
         (run / name).unlink()
