@@ -147,12 +147,14 @@ def make_game(
         def critic(samples: Samples, labels: Labels | None) -> Judgement:
             return judge(params, samples, labels, network_key)
 
-        looked, quantities = [], {}
+        looked, quantities, weighted = [], {}, []
         for index, (name, penalty) in enumerate(penalties.items()):
             place = penalty.at(jax.random.fold_in(penalty_key, index), round.real, round.fake)
             value, judgement = penalty.value(critic, place)
             looked.append((place, judgement))
             quantities[name] = jnp.mean(value)
+            gamma = round.hyperparameters[f"penalties.{name}"]
+            weighted.append(penalty.factor * gamma * quantities[name])
 
         def judged(batch: Batch) -> Judgement:
             """What the critic says of it; where a penalty has looked at it, that is known."""
@@ -160,10 +162,7 @@ def make_game(
             return known[0] if known else critic(*batch)
 
         real, fake = judged(round.real), judged(round.fake)
-        objective = jnp.mean(one_a_row("discriminator", real, fake))
-        for name, penalty in penalties.items():
-            gamma = round.hyperparameters[f"penalties.{name}"]
-            objective += penalty.factor * gamma * quantities[name]
+        objective = sum(weighted, jnp.mean(one_a_row("discriminator", real, fake)))
         added, extra = extras("discriminator", real, fake, round, labels)
         return objective + added if terms else objective, {
             **_report_logits(loss, real.logits, fake.logits),

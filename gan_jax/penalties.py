@@ -46,7 +46,7 @@ def _squared_slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
     """Per example, the squared norm of the critic's gradient at the samples, ``[batch]``.
 
     The judgement is of the same pass, so that gradients of losses and penalties go back through it
-    together: through passes apart they would each, a sixth of the time of a step.
+    together; through passes apart each would by itself.
     """
 
     def total(samples: Samples) -> tuple[jax.Array, Judgement]:

@@ -53,7 +53,8 @@ except ImportError:
 from gan_jax import session
 from gan_jax.assembly import from_config
 from gan_jax.config import Config, DiscriminatorConfig, GeneratorConfig
-from gan_jax.data import Dataset, Mixture, mixtures
+from gan_jax.data import Dataset, Mixture
+from gan_jax.data.mixtures import load_mixture
 from gan_jax.fitting import game_facts
 from gan_jax.gan import GAN, build
 from gan_jax.losses import LOSSES
@@ -100,8 +101,8 @@ def own_caches(tmp_path_factory, worker_id):
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
         patch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-        # Compiled anew in each file, otherwise, whenever a mixture is loaded.
-        patch.setattr(mixtures, "_rows", functools.cache(mixtures._rows))
+        # Their held-out rows would be compiled anew in each file.
+        patch.setattr("gan_jax.data.loading.load_mixture", functools.cache(load_mixture))
         yield
 
 
@@ -275,6 +276,19 @@ def dirac(
             return gan.init(key)
 
     return gan._replace(init=init)
+
+
+def linear(**parts: Any) -> GAN:
+    """A generator that moves its two latents, a discriminator that is linear; but for `parts`."""
+    usual = {
+        "generator": Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
+        "discriminator": Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
+        "loss": LOSSES["minimax"],
+        "generator_optimizer": optax.sgd(0.1),
+        "discriminator_optimizer": optax.sgd(0.1),
+        "draw_latents": 2,
+    }
+    return build(**usual | parts)
 
 
 def random_batch(seed: int, rows: int = 8, shape: tuple[int, ...] = (2,)) -> Batch:

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import tiny_config
+from conftest import linear, tiny_config
 
 from gan_jax.assembly import from_config
 from gan_jax.config import GeneratorConfig
-from gan_jax.game import ClusteredLatents, Round, make_game, normal_latents
+from gan_jax.game import ClusteredLatents, Round, normal_latents
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
@@ -92,14 +92,11 @@ def test_what_a_penalty_looks_at_is_not_judged_again_for_the_losses(names, passe
         seen.append(samples)
         return samples @ params
 
-    game = make_game(
-        generator=Network(lambda key, *example: {}, lambda params, latents, labels, key: latents),
-        discriminator=Network(lambda key, *example: jnp.ones(2), judge),
-        draw_latents=normal_latents(2),
+    game = linear(
+        discriminator=Network(lambda key: jnp.ones(2), judge),
         loss=LOSSES["hinge"],
-        penalties={name: PENALTIES[name] for name in names},
-        terms={},
-    )
+        penalties={name: (PENALTIES[name], 1.0) for name in names},
+    ).game
     real, fake = (Batch(jax.random.normal(k, (4, 2))) for k in jax.random.split(key))
     weights = {f"penalties.{name}": jnp.ones(()) for name in names}
     params = jnp.array([3.0, -4.0])

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import re
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from conftest import (
     assert_close,
     assert_same_bits,
     dirac,
+    linear,
     plain,
     random_batch,
     tiny_config,
@@ -31,7 +31,7 @@ from gan_jax.config import (
     OptimizerConfig,
 )
 from gan_jax.errors import InputError
-from gan_jax.gan import GAN, build
+from gan_jax.gan import build
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
@@ -190,19 +190,6 @@ def test_optimisers_of_any_type_and_constant_losses_are_fine(key):
     )
     after, metrics = gan.train_step(gan.init(key), random_batch(0))
     assert metrics.generator_loss == 0 and (after.generator.params == 0).all()
-
-
-def linear(**parts: Any) -> GAN:
-    """A generator that moves its two latents, a discriminator that is linear; but for `parts`."""
-    usual = {
-        "generator": Network(lambda key: jnp.zeros(2), lambda p, z, labels, key: z + p[None]),
-        "discriminator": Network(lambda key: jnp.ones(2), lambda p, x, labels, key: x @ p),
-        "loss": LOSSES["minimax"],
-        "generator_optimizer": optax.sgd(0.1),
-        "discriminator_optimizer": optax.sgd(0.1),
-        "draw_latents": 2,
-    }
-    return build(**usual | parts)
 
 
 def test_bytes_are_no_samples(key):

@@ -35,14 +35,14 @@ def load_mixture(name: str, *, validation: bool = False) -> Dataset:
     return Dataset(
         name=name,
         train=mixture,
-        validation=_rows(name, VALIDATION_SEED) if validation else None,
-        test=_rows(name, TEST_SEED),
+        validation=_rows(mixture, VALIDATION_SEED) if validation else None,
+        test=_rows(mixture, TEST_SEED),
         classes=len(mixture.centers),
     )
 
 
-def _rows(name: str, seed: int) -> Part:
+def _rows(mixture: Mixture, seed: int) -> Part:
     import jax
 
-    batch = MIXTURES[name].draw(jax.random.key(seed), HELD_OUT_ROWS)
+    batch = mixture.draw(jax.random.key(seed), HELD_OUT_ROWS)
     return Part(np.asarray(batch.samples), np.asarray(batch.labels))
