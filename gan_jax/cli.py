@@ -127,7 +127,8 @@ def _sample(arguments: Sequence[str]) -> int:
         "labels": sampling.labels_in_turn(config, flags.count, labels),
         "categories": sampling.categories_in_turn(config, flags.count, categories),
     }
-    samples = sampling.sample_run(run_dir, flags.count, flags.seed, **asked, best=flags.best)
+    which = {"best": flags.best, "temperature": flags.temperature}
+    samples = sampling.sample_run(run_dir, flags.count, flags.seed, **asked, **which)
     sampling.write_samples(samples, output, **asked)
     print(f"{flags.count:,} sample{'s' * (flags.count != 1)} in {output}")
     return 0

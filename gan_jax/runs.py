@@ -191,22 +191,25 @@ class Run:
             partial.unlink()  # left, as those, by a process that was killed
 
 
-def load(path: str | Path, *, best: bool = False) -> tuple[GAN, GANState]:
+def load(
+    path: str | Path, *, best: bool = False, temperature: float | None = None
+) -> tuple[GAN, GANState]:
     """Open a finished run: ``gan, state = gan_jax.load(RUN)``.
 
     Args:
         path: the run's folder.
         best: the best checkpoint by evaluations, in place of the newest.
+        temperature: the deviation of the normals that it samples from, in place of its config's.
 
     Raises:
-        InputError: no run there, or no sound checkpoint in it.
+        InputError: no run there, no sound checkpoint in it, or a temperature out of range.
     """
-    gan, state, _ = load_with_facts(path, best=best)
+    gan, state, _ = load_with_facts(path, best=best, temperature=temperature)
     return gan, state
 
 
 def load_with_facts(
-    path: str | Path, *, best: bool = False
+    path: str | Path, *, best: bool = False, temperature: float | None = None
 ) -> tuple[GAN, GANState, dict[str, Any]]:
     """As `load`, with what was saved beside the state: of which data it is, and more.
 
@@ -222,6 +225,8 @@ def load_with_facts(
     if config.precision == "tf32" and jax.default_backend() != "gpu":
         # Parameters are float32's, and what was learned on a GPU can be looked at anywhere.
         config = dataclasses.replace(config, precision="float32")
+    if temperature is not None:
+        config = Config.from_dict({"generator": {"temperature": temperature}}, config)
     gan = from_config(config)
     checkpoints = run.best if best else run.checkpoints
     state, facts, notes = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)))

@@ -129,6 +129,7 @@ def sample_run(
     labels: np.ndarray | None = None,
     categories: np.ndarray | None = None,
     best: bool = False,
+    temperature: float | None = None,
 ) -> np.ndarray:
     """Samples of a run's averaged generator.
 
@@ -139,12 +140,13 @@ def sample_run(
         labels: what to ask a conditional generator for, ``[count]``; see `labels_in_turn`.
         categories: which category of its latents to choose, ``[count]``; see `categories_in_turn`.
         best: of the best checkpoint by evaluations, in place of the newest.
+        temperature: the deviation of its normal latents, in place of the config's.
 
     Returns:
         As `sampler` says.
 
     Raises:
-        InputError: a count below one or too large to hold, no run there, or no sound checkpoint.
+        InputError: a count below one or too large to hold, or as `gan_jax.load`.
     """
     if count < 1:
         raise InputError(f"count: {count} is out of range; at least 1 is allowed")
@@ -157,7 +159,7 @@ def sample_run(
             f"count: {count:,} samples are {size:,} bytes; at most {MAX_BYTES:,} are held in "
             "memory: draw fewer at a time, under several seeds"
         )
-    gan, state = load(path, best=best)
+    gan, state = load(path, best=best, temperature=temperature)
     return sampler(gan, config.generator.categories)(state, count, seed, labels, categories)
 
 

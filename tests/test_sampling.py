@@ -85,6 +85,23 @@ def test_labels_decide_each_row(run, monkeypatch):
     np.testing.assert_array_equal(sampler(gan)(state, 6, labels=labels[:6]), whole[:6])
 
 
+def test_temperature_is_asked_for(run, tmp_path, capsys):
+    """At 0 all samples of a label are one, at the config's own they are what is drawn anyway."""
+
+    def drawn(*asked: str) -> np.ndarray:
+        output = str(tmp_path / "s.npz")
+        command = ["sample", str(run.path), "--count", "3", "--label", "3", "--output", output]
+        assert main([*command, *asked]) == 0
+        with np.load(output) as file:
+            return file["images"]
+
+    plain, one = drawn(), drawn("--temperature", "0")
+    np.testing.assert_array_equal(drawn("--temperature", "1.0"), plain)
+    assert (one == one[0]).all() and not (plain == plain[0]).all()
+    assert main(["sample", str(run.path), "--temperature", "-1"]) == 2
+    assert "generator.temperature: -1.0 is out of range" in capsys.readouterr().err
+
+
 def test_categories_decide_each_row():
     generator = GeneratorConfig(latent_size=4, categories=3, widths=(8,))
     config = Config(generator=generator, discriminator=DiscriminatorConfig(widths=(8,)))
