@@ -19,7 +19,7 @@ from gan_jax.data.stream import to_float
 from gan_jax.errors import InputError
 from gan_jax.evaluation.history import diverged, judge_run
 from gan_jax.evaluation.judging import FIGURES
-from gan_jax.evaluation.verdict import Verdict
+from gan_jax.evaluation.verdict import BETTER, Verdict
 from gan_jax.gan import GAN
 from gan_jax.judges import FAST, FULL, Evaluator, Features, labels_to_ask, pick, plain, refuse_few
 from gan_jax.losses import LOSSES
@@ -159,7 +159,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def _show_figures(report: Report, console: Console) -> None:
-    """As many columns side by side as there is room for, the others below."""
+    """As many columns side by side as there is room for, the others below; arrows tell better."""
     left = list({"samples": report.metrics, **report.anchors}.items())
     names = [
         name
@@ -174,7 +174,8 @@ def _show_figures(report: Report, console: Console) -> None:
             table.add_column(kind.replace("_", " "), justify="right", no_wrap=True)
         for name in names:
             cells = [_cell(values.get(name)) for _, values in columns]
-            table.add_row(name.replace("_", " "), *cells)
+            better = {1: " ↑", -1: " ↓"}.get(BETTER.get(name, 0), "")
+            table.add_row(name.replace("_", " ") + better, *cells)
         return table
 
     def fits(table: Table) -> bool:

@@ -13,29 +13,14 @@ from gan_jax.config import Config
 from gan_jax.data import Dataset
 from gan_jax.errors import InputError, lookup
 from gan_jax.evaluation.history import judge_run, won
-from gan_jax.evaluation.verdict import Verdict, verdicts_in
+from gan_jax.evaluation.verdict import BETTER, Verdict, verdicts_in
 from gan_jax.gan import GAN
 from gan_jax.losses import LOSSES
 from gan_jax.runs import Run
 from gan_jax.sampling import sampler
 from gan_jax.state import GANState
 
-__all__ = ["BETTER", "Watch", "read_wishes", "refuse_vain_wishes"]
-
-# By metric: 1 where more is better, -1 where less is.
-BETTER = {
-    "frechet_distance": -1,
-    "kernel_distance": -1,
-    "sliced_wasserstein": -1,
-    "precision": 1,
-    "recall": 1,
-    "density": 1,
-    "coverage": 1,
-    "classifier_score": 1,
-    "class_total_variation": -1,
-    "class_reverse_kl": -1,
-    "label_consistency": 1,
-}
+__all__ = ["Watch", "read_wishes", "refuse_vain_wishes"]
 
 
 class Wishes(NamedTuple):

@@ -27,7 +27,7 @@ from gan_jax.assembly import from_config
 from gan_jax.cli import main
 from gan_jax.config import Config
 from gan_jax.errors import InputError
-from gan_jax.evaluation.verdict import VERDICTS
+from gan_jax.evaluation.verdict import BETTER, VERDICTS
 from gan_jax.flags import _flags_of
 from gan_jax.help import _entries, help_of
 from gan_jax.losses import LOSSES
@@ -41,7 +41,6 @@ from gan_jax.precision import PRECISIONS
 from gan_jax.recipes import RECIPES, recipe
 from gan_jax.runs import Run, load
 from gan_jax.terms import TERMS
-from gan_jax.watch import BETTER
 
 TINY = ["--generator.widths", "8", "--discriminator.widths", "8", "--batch-size", "16"]
 

@@ -339,3 +339,4 @@ def test_every_figure_can_be_read_at_any_width(stripes):
     assert max(map(len, table.splitlines())) <= 50 and "…" not in table
     assert table.count("precision") > 1  # in further tables, below
     assert set(said(wide).partition("features:")[0].split()) == set(table.split())
+    assert "frechet distance ↓ " in table and "precision ↑ " in table and "copying " in table

@@ -23,13 +23,13 @@ from gan_jax.cli import main
 from gan_jax.data import load as load_data
 from gan_jax.errors import InputError
 from gan_jax.evaluate import evaluate
-from gan_jax.evaluation.verdict import Verdict
+from gan_jax.evaluation.verdict import BETTER, Verdict
 from gan_jax.fitting import game_facts
 from gan_jax.progress import Progress
 from gan_jax.runs import Run, load
 from gan_jax.sampling import sample_run
 from gan_jax.train import resume, tell_end, train
-from gan_jax.watch import BETTER, Watch, read_wishes, refuse_vain_wishes
+from gan_jax.watch import Watch, read_wishes, refuse_vain_wishes
 
 CONFIG = tiny_config(
     steps=60, log_interval=10, checkpoint_interval=25, batch_size=16, evaluation_interval=15

@@ -24,7 +24,15 @@ from typing import Any, NamedTuple
 
 from gan_jax.errors import lookup
 
-__all__ = ["LEAST_ROWS", "SAMPLE_VERDICTS", "VERDICTS", "Verdict", "judge_samples", "verdicts_in"]
+__all__ = [
+    "BETTER",
+    "LEAST_ROWS",
+    "SAMPLE_VERDICTS",
+    "VERDICTS",
+    "Verdict",
+    "judge_samples",
+    "verdicts_in",
+]
 
 SAMPLE_VERDICTS = ("healthy", "collapsed", "memorising", "underfitting")
 VERDICTS = (*SAMPLE_VERDICTS, "improving", "cycling", "discriminator-won", "diverged")
@@ -40,6 +48,21 @@ _APART = 0.3  # between the ratios of precision and coverage
 _SPOILT = 2.0  # times the Fréchet distance of spoilt real rows
 # Times training rows' Fréchet distance: the default recipe comes to it within minutes.
 _FINE = 6.0
+
+# By metric: 1 where more is better, -1 where less is.
+BETTER = {
+    "frechet_distance": -1,
+    "kernel_distance": -1,
+    "sliced_wasserstein": -1,
+    "precision": 1,
+    "recall": 1,
+    "density": 1,
+    "coverage": 1,
+    "classifier_score": 1,
+    "class_total_variation": -1,
+    "class_reverse_kl": -1,
+    "label_consistency": 1,
+}
 
 Figures = Mapping[str, Any]
 
