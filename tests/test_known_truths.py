@@ -1,15 +1,19 @@
 """Metrics on real digits, spoilt step by step: each has to see what it claims to see. Long."""
 
+import io
+
 import numpy as np
 import pytest
 import scipy.ndimage
 from conftest import SHARED, needs_shared
+from rich.console import Console
 
+from gan_jax.classifiers import classifier_of
 from gan_jax.data import Part, load
 from gan_jax.evaluation import features as features_module
 from gan_jax.evaluation.density import different_bins
 from gan_jax.evaluation.distances import frechet_distance, frechet_floor, kernel_distance
-from gan_jax.evaluation.features import read, train_classifier
+from gan_jax.evaluation.features import read
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.verdict import judge_samples
 
@@ -27,7 +31,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def classifier(digits):
-    return train_classifier(digits.train.samples, digits.train.labels, 10)
+    return classifier_of(digits, Console(file=io.StringIO()))[0]
 
 
 @pytest.fixture(scope="module")
