@@ -192,9 +192,13 @@ def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
 
 def bare_products(products: list[Product]) -> Run:
     """A step that is nothing but these products, one after the other."""
-    draw = np.random.default_rng(0).standard_normal  # of which no shape has to be compiled
-    lefts = [jnp.asarray(draw(p.left, np.float32), p.dtype) for p in products]
-    rights = [jnp.asarray(draw(p.right, np.float32), p.dtype) for p in products]
+    some = np.random.default_rng(0).standard_normal(2**16, np.float32)
+
+    def draw(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        return jnp.asarray(np.resize(some, shape), dtype)  # no shape has to be compiled
+
+    lefts = [draw(p.left, p.dtype) for p in products]
+    rights = [draw(p.right, p.dtype) for p in products]
 
     @functools.partial(jax.jit, compiler_options=many_steps(jax.default_backend()))
     def program(lefts: list[jax.Array], rights: list[jax.Array], count: int) -> jax.Array:

@@ -16,7 +16,7 @@ from gan_jax.losses import AdversarialLoss, minimax
 from gan_jax.networks import LOUD, Network
 from gan_jax.penalties import Penalty
 from gan_jax.terms import Term, Told
-from gan_jax.types import Batch, Judgement, Key, Labels, Latents, Logits, Params, Samples
+from gan_jax.types import Batch, Critic, Judgement, Key, Labels, Latents, Logits, Params, Samples
 
 __all__ = [
     "ClusteredLatents",
@@ -126,11 +126,28 @@ def make_game(
             )
         return lost
 
+    def looked_at(name: str, critic: Critic, place: Any) -> tuple[jax.Array, Judgement | None]:
+        """What a penalty finds there; of another form it would penalise something else."""
+        found = penalties[name].value(critic, place)
+        pair = isinstance(found, tuple) and len(found) == 2
+        if not pair or not isinstance(found[1], Judgement | None) or jnp.ndim(found[0]) > 1:
+            raise InputError(
+                f"penalties: {name!r} returns {jax.tree.map(jnp.shape, found)}; one quantity a row "
+                "is allowed, or their mean, beside a Judgement or None"
+            )
+        return found
+
     def extras(
-        player: str, real: Judgement, fake: Judgement, round: Round, labels: Labels | None
+        player: str, real: Judgement, fake: Judgement, round: Round, batch: Batch
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """What the terms add to a player's objective, and each by itself."""
         total, values = jnp.zeros(()), {}
+        rows, labels = len(batch.samples), batch.labels
+        if terms and real.heads and len(real.logits) != rows:
+            raise InputError(
+                f"pack: terms are of single rows, {rows}; the discriminator is shown "
+                f"{len(real.logits)} packs of them"
+            )
         for name, term in terms.items():
             want = getattr(term, player)
             if want is not None:
@@ -141,7 +158,7 @@ def make_game(
 
     def discriminator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
         view_key, network_key, penalty_key = jax.random.split(round.key, 3)
-        labels = round.real.labels
+        batch = round.real
         round = shown(round, view_key)
 
         def critic(samples: Samples, labels: Labels | None) -> Judgement:
@@ -150,7 +167,7 @@ def make_game(
         looked, quantities, weighted = [], {}, []
         for index, (name, penalty) in enumerate(penalties.items()):
             place = penalty.at(jax.random.fold_in(penalty_key, index), round.real, round.fake)
-            value, judgement = penalty.value(critic, place)
+            value, judgement = looked_at(name, critic, place)
             looked.append((place, judgement))
             quantities[name] = jnp.mean(value)
             gamma = round.hyperparameters[f"penalties.{name}"]
@@ -158,12 +175,12 @@ def make_game(
 
         def judged(batch: Batch) -> Judgement:
             """What the critic says of it; where a penalty has looked at it, that is known."""
-            known = [judgement for place, judgement in looked if place is batch]
+            known = [said for place, said in looked if place is batch and said is not None]
             return known[0] if known else critic(*batch)
 
         real, fake = judged(round.real), judged(round.fake)
         objective = sum(weighted, jnp.mean(one_a_row("discriminator", real, fake)))
-        added, extra = extras("discriminator", real, fake, round, labels)
+        added, extra = extras("discriminator", real, fake, round, batch)
         return objective + added if terms else objective, {
             **_report_logits(loss, real.logits, fake.logits),
             "penalties": quantities,
@@ -172,12 +189,12 @@ def make_game(
 
     def generator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
         view_key, network_key, _ = jax.random.split(round.key, 3)  # as the discriminator's
-        labels = round.real.labels
+        batch = round.real
         round = shown(round, view_key)
         real = judge(params, *round.real, network_key)
         fake = judge(params, *round.fake, network_key)
         objective = jnp.mean(one_a_row("generator", real, fake))
-        added, extra = extras("generator", real, fake, round, labels)
+        added, extra = extras("generator", real, fake, round, batch)
         return objective + added if terms else objective, {"extra": extra}
 
     return Game(draw_latents, generator.apply, discriminator_loss, generator_loss, judge)

@@ -1,6 +1,7 @@
 """`GAN`: three pure functions, made from their parts by `build`."""
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -94,6 +95,9 @@ def build(
         _check_number("noise", noise[1], lambda horizon: horizon >= 1, "a horizon of at least 1")
     _check_number("pack", pack, lambda pack: pack >= 1, "at least 1")
     weighted, wanted = dict(penalties or {}), dict(terms or {})
+    for kind, given in (("penalties", weighted), ("terms", wanted)):
+        for name, (_, weight) in given.items():
+            _check_number(f"{kind}.{name}", weight, lambda x: 0 <= x < math.inf, "at least 0")
     hyperparameters = {f"penalties.{name}": gamma for name, (_, gamma) in weighted.items()}
     hyperparameters |= {f"terms.{name}": weight for name, (_, weight) in wanted.items()}
     hyperparameters["average_decay"] = average_decay
@@ -277,7 +281,7 @@ def _check_number(name: str, value: Any, fits: Callable[[Any], Any], allowed: st
         return
     try:
         good = fits(float(value))
-    except TypeError:
+    except (TypeError, ValueError):
         good = False
     if not good:
         raise InputError(f"{name}: {value} is out of range; {allowed} is allowed")

@@ -120,7 +120,8 @@ def _boundary_seeking_generator(real_logits: Logits, fake_logits: Logits) -> jax
 def losses_at_equilibrium(loss: AdversarialLoss) -> tuple[float, float]:
     """What discriminator and generator lose where the one cannot tell the other's samples."""
     unsure = jnp.full(1, loss.equilibrium)
-    return float(loss.discriminator(unsure, unsure)[0]), float(loss.generator(unsure, unsure)[0])
+    lost = [jnp.mean(of(unsure, unsure)) for of in (loss.discriminator, loss.generator)]
+    return float(lost[0]), float(lost[1])
 
 
 minimax = AdversarialLoss(_cross_entropy_discriminator, _minimax_generator, jax.nn.sigmoid)

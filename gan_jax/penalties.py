@@ -26,28 +26,36 @@ import jax.numpy as jnp
 
 from gan_jax.types import Batch, Critic, Judgement, Key, Samples
 
-__all__ = ["PENALTIES", "Penalty", "dragan", "r1", "r2", "wgan_gp", "wgan_gp_one_sided"]
+__all__ = [
+    "PENALTIES",
+    "Penalty",
+    "dragan",
+    "r1",
+    "r2",
+    "slope",
+    "squared_slope",
+    "wgan_gp",
+    "wgan_gp_one_sided",
+]
 
 
 class Penalty(NamedTuple):
-    """One term of the discriminator's objective: ``factor * gamma * mean(value(...))``."""
+    """One term of the discriminator's objective: ``factor * gamma * mean(quantity)``."""
 
     at: Callable[[Key, Batch, Batch], Any]
-    """``(key, real, fake) -> place``, where the critic is looked at, mostly a `Batch`.
+    """``(key, real, fake) -> place``, where the critic is looked at: mostly a `Batch`."""
+    value: Callable[[Critic, Any], tuple[jax.Array, Judgement | None]]
+    """``(critic, place) -> (quantity, judgement)``: one quantity a row, or their mean.
 
-    What is looked at as it is, ``real`` or ``fake`` itself, is not judged again for the losses.
+    The judgement is what ``critic(*place)`` says. Where the place is ``real`` or ``fake`` itself,
+    losses and terms take it for theirs, so that gradients go back through one pass for all; with
+    None in its place they judge these rows themselves.
     """
-    value: Callable[[Critic, Any], tuple[jax.Array, Judgement]]
-    """``(critic, place) -> ([batch], judgement)``, and what the critic says of the place."""
     factor: float  # 1/2 where the paper writes gamma/2
 
 
-def _squared_slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
-    """Per example, the squared norm of the critic's gradient at the samples, ``[batch]``.
-
-    The judgement is of the same pass, so that gradients of losses and penalties go back through it
-    together; through passes apart each would by itself.
-    """
+def squared_slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
+    """Squared norm of the critic's gradient at each sample, ``[batch]``, and what it says there."""
 
     def total(samples: Samples) -> tuple[jax.Array, Judgement]:
         judgement = critic(samples, batch.labels)
@@ -57,22 +65,25 @@ def _squared_slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
     return jnp.sum(jnp.square(gradient), axis=range(1, gradient.ndim)), judgement
 
 
-def _slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
-    """Per example, the norm of the critic's gradient at the samples, ``[batch]``."""
-    squared, judgement = _squared_slope(critic, batch)
+def slope(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
+    """Norm of the critic's gradient at each sample, ``[batch]``, and what it says there.
+
+    Where the gradient is 0, so is that of its norm.
+    """
+    squared, judgement = squared_slope(critic, batch)
     # The norm's own gradient at 0 is 0/0. A dead critic has to get 0 from it, not NaN.
     norm = jnp.where(squared > 0.0, jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0)), 0.0)
     return norm, judgement
 
 
 def _off_one(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
-    slope, judgement = _slope(critic, batch)
-    return jnp.square(slope - 1.0), judgement
+    norm, judgement = slope(critic, batch)
+    return jnp.square(norm - 1.0), judgement
 
 
 def _above_one(critic: Critic, batch: Batch) -> tuple[jax.Array, Judgement]:
-    slope, judgement = _slope(critic, batch)
-    return jnp.square(jax.nn.relu(slope - 1.0)), judgement
+    norm, judgement = slope(critic, batch)
+    return jnp.square(jax.nn.relu(norm - 1.0)), judgement
 
 
 def _real(key: Key, real: Batch, fake: Batch) -> Batch:
@@ -102,10 +113,10 @@ def _about_real(key: Key, real: Batch, fake: Batch) -> Batch:
     return Batch(real.samples + noise, real.labels)
 
 
-r1 = Penalty(_real, _squared_slope, 0.5)
+r1 = Penalty(_real, squared_slope, 0.5)
 r"""R1 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the real samples."""
 
-r2 = Penalty(_fake, _squared_slope, 0.5)
+r2 = Penalty(_fake, squared_slope, 0.5)
 r"""R2 (arXiv:1801.04406): :math:`\frac\gamma2 \|\nabla_x D(x)\|^2` at the generated samples."""
 
 wgan_gp = Penalty(_between, _off_one, 1.0)

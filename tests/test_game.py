@@ -10,11 +10,13 @@ from conftest import linear, tiny_config
 
 from gan_jax.assembly import from_config
 from gan_jax.config import GeneratorConfig
+from gan_jax.errors import InputError
 from gan_jax.game import ClusteredLatents, Round, normal_latents
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Network
-from gan_jax.penalties import PENALTIES
-from gan_jax.types import Batch
+from gan_jax.penalties import PENALTIES, Penalty, r1, squared_slope
+from gan_jax.terms import TERMS
+from gan_jax.types import Batch, Judgement
 
 ROWS = 4000
 
@@ -81,6 +83,12 @@ def test_categories_reach_the_generator(key):
     assert gan.sample(gan.init(key), key, 6).shape == (6, 2)
 
 
+def a_round(key, *names: str) -> Round:
+    real, fake = (Batch(jax.random.normal(k, (4, 2))) for k in jax.random.split(key))
+    weights = {f"penalties.{name}": jnp.full((), 0.5) for name in names}
+    return Round(real, fake, None, key, jnp.int32(0), weights)
+
+
 @pytest.mark.parametrize(
     ("names", "passes"),
     [((), 2), (("r1",), 2), (("r1", "r2"), 2), (("wgan_gp",), 3), (("dragan", "r2"), 3)],
@@ -97,10 +105,8 @@ def test_what_a_penalty_looks_at_is_not_judged_again_for_the_losses(names, passe
         loss=LOSSES["hinge"],
         penalties={name: (PENALTIES[name], 1.0) for name in names},
     ).game
-    real, fake = (Batch(jax.random.normal(k, (4, 2))) for k in jax.random.split(key))
-    weights = {f"penalties.{name}": jnp.ones(()) for name in names}
-    params = jnp.array([3.0, -4.0])
-    round = Round(real, fake, None, key, jnp.int32(0), weights)
+    round, params = a_round(key, *names), jnp.array([3.0, -4.0])
+    real, fake = round.real, round.fake
     found, report = game.discriminator_loss(params, round)
     assert len(seen) == passes
     # Each batch's logits are its own, and a linear critic's penalties are known.
@@ -113,13 +119,84 @@ def test_what_a_penalty_looks_at_is_not_judged_again_for_the_losses(names, passe
         slope = jnp.linalg.norm(params)  # at every place
         of_slope = {"r1": slope**2 / 2, "r2": slope**2 / 2}
         added = sum(of_slope.get(name, (slope - 1) ** 2) for name in names)
-        return LOSSES["hinge"].discriminator(*logits).mean() + added
+        return LOSSES["hinge"].discriminator(*logits).mean() + 0.5 * added
 
     expected, gradient = jax.value_and_grad(plain)(params)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     np.testing.assert_allclose(
         jax.grad(lambda params: game.discriminator_loss(params, round)[0])(params), gradient, 1e-5
     )
+
+
+def test_a_penalty_may_look_at_anything(key):
+    """At pairs: how far apart the critic holds a real row and a generated one, squared."""
+
+    def apart(critic, pair):
+        real, fake = (critic(*batch).logits for batch in pair)
+        return jnp.square(real - fake), None
+
+    pairs = Penalty(lambda key, real, fake: (real, fake), apart, 3.0)
+    game = linear(penalties={"pairs": (pairs, 0.5)}, loss=LOSSES["wasserstein"]).game
+    round = a_round(key, "pairs")
+    between = round.real.samples - round.fake.samples
+
+    def plain(params):
+        return 1.5 * jnp.mean(jnp.square(between @ params)) - jnp.mean(between @ params)
+
+    params = jnp.array([3.0, -4.0])
+    found, gradient = jax.value_and_grad(game.discriminator_loss, has_aux=True)(params, round)
+    expected, slope = jax.value_and_grad(plain)(params)
+    assert float(found[0]) == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+
+
+def test_a_penalty_that_tells_no_judgement_of_its_place(key):
+    """One that looks beside the real rows: what it sees there is nothing to the losses."""
+
+    def beside(critic, batch):
+        return squared_slope(critic, batch._replace(samples=batch.samples + 1.0))[0], None
+
+    params, round = jnp.array([3.0, -4.0]), a_round(key, "p")
+    own, usual = (
+        linear(penalties={"p": (penalty, 0.5)}).game.discriminator_loss(params, round)
+        for penalty in (r1._replace(value=beside), r1)
+    )
+    for mine, theirs in zip(jax.tree.leaves(own), jax.tree.leaves(usual), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)  # a linear critic's slope is the same
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        (lambda said: said.logits, r"\(4,\)"),
+        (lambda said: said, r"Judgement\(logits=\(4,\), heads=\{\}\)"),
+        (lambda said: (said.logits, said.logits), r"\(\(4,\), \(4,\)\)"),
+        (lambda said: (jnp.outer(said.logits, said.logits), said), r"\(\(4, 4\), Judgement.*"),
+    ],
+)
+def test_penalties_of_another_form_are_refused(returned, found, key):
+    bad = r1._replace(value=lambda critic, batch: returned(critic(*batch)))
+    game = linear(penalties={"bad": (bad, 1.0)}).game
+    with pytest.raises(InputError, match=f"penalties: 'bad' returns {found}; one quantity a row"):
+        game.discriminator_loss(jnp.ones(2), a_round(key, "bad"))
+
+
+def test_terms_of_heads_are_of_single_rows(key):
+    """A head of two packs of four cannot be told the labels of eight rows."""
+
+    def judge(params, samples, labels, key):
+        return Judgement(samples @ params, {"classes": jnp.zeros((len(samples), 3))})
+
+    game = linear(
+        discriminator=Network(lambda key: jnp.ones(8), judge),
+        pack=4,
+        terms={"classes": (TERMS["classes"], 1.0)},
+    ).game
+    batch = Batch(jnp.ones((4, 2)), jnp.arange(4) % 3)
+    round = Round(batch, batch, None, key, jnp.int32(0), {"terms.classes": jnp.ones(())})
+    for loss in (game.discriminator_loss, game.generator_loss):
+        with pytest.raises(InputError, match="pack: terms are of single rows, 4; .* 1 packs"):
+            loss(jnp.ones(8), round)
 
 
 def test_same_key_same_latents():

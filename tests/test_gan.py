@@ -37,6 +37,7 @@ from gan_jax.networks import Network
 from gan_jax.penalties import PENALTIES
 from gan_jax.recipes import recipe
 from gan_jax.state import Player
+from gan_jax.terms import TERMS
 from gan_jax.types import Batch, Judgement
 
 
@@ -130,6 +131,15 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
         ({"draw_latents": 0}, "draw_latents: 0; how many a row, at least 1, is allowed"),
         ({"noise": (0.1, 0)}, "noise: 0 is out of range; a horizon of at least 1 is allowed"),
         ({"pack": 0}, "pack: 0 is out of range; at least 1 is allowed"),
+        (
+            {"penalties": {"r1": (PENALTIES["r1"], "much")}},
+            "penalties.r1: much is out of range; at",
+        ),
+        ({"penalties": {"r1": (PENALTIES["r1"], -1.0)}}, "penalties.r1: -1.0 is out of range; at"),
+        (
+            {"terms": {"x": (TERMS["smoothing"], math.nan)}},
+            "terms.x: nan is out of range; at least",
+        ),
         ({"average_decay": None}, r"average_decay: None is out of range; \[0, 1\) is allowed"),
     ],
 )

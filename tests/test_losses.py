@@ -9,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 from known_losses import FAKE, KNOWN, REAL
 
-from gan_jax.losses import LOSSES
+from gan_jax.losses import LOSSES, AdversarialLoss, losses_at_equilibrium
 
 
 def test_every_loss_has_its_row():
@@ -41,6 +41,16 @@ def test_least(name):
     found = float(lost.min())
     assert (name == "wasserstein") == math.isinf(loss.least)
     assert found == -40.0 if name == "wasserstein" else abs(found - loss.least) < 1e-6
+
+
+def test_equilibrium_of_a_loss_of_ones_own():
+    """One that returns means, and whose equilibrium is an array, of which nothing can be kept."""
+    mine = AdversarialLoss(
+        lambda real, fake: jnp.mean(fake - 2.0 * real),
+        lambda real, fake: jnp.mean(-fake),
+        equilibrium=jnp.float32(3.0),  # pyright: ignore[reportArgumentType]
+    )
+    assert losses_at_equilibrium(mine) == (-3.0, -3.0)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -50,7 +50,24 @@ def test_linear_critic(name, expected, key):
 def test_the_judgement_is_of_the_place(penalty, key):
     place = penalty.at(key, REAL, FAKE)
     _, judgement = penalty.value(quadratic, place)
-    np.testing.assert_array_equal(judgement.logits, quadratic(*place).logits)
+    if judgement is not None:
+        np.testing.assert_array_equal(judgement.logits, quadratic(*place).logits)
+    assert judgement is not None or not any(place is batch for batch in (REAL, FAKE))
+
+
+def test_a_place_has_the_labels_of_its_rows(key):
+    """Of a critic whose slope is 5, 1 and the root of 8, by the label."""
+    weights = jnp.array([[3.0, -4.0], [0.0, 1.0], [2.0, 2.0]])
+
+    def by_label(samples, labels):
+        return Judgement(jnp.sum(samples * weights[labels], axis=1), {})
+
+    labels = jnp.array([0, 1, 2])
+    real, fake = (batch._replace(labels=labels) for batch in (REAL, FAKE))
+    for name in PENALTIES:
+        expected = [25.0, 1.0, 8.0] if name in ("r1", "r2") else [16.0, 0.0, (8**0.5 - 1.0) ** 2]
+        found = quantity(name, key, by_label, real, fake)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(("name", "batch"), [("r1", REAL), ("r2", FAKE)])
