@@ -17,7 +17,7 @@ of short turns would leave out and a whole training cannot. PyTorch's fastest co
 
 PyTorch is told to flush denormal numbers to zero, as XLA does. By default it keeps them, and slows
 down as soon as the discriminator of `concept` has won: vanishing gradients leave Adam's moments
-full of them. `--denormals` leaves it at that.
+full of them. `--keep-denormals` leaves it at that.
 
 Sizes: `concept` (784-128-1 against 100-128-784, batch 100) and `gan` are the recipes; `wide` is
 `concept` with three hidden layers of 1024 and batches of 256, at a learning rate it can bear.
@@ -157,7 +157,7 @@ def main() -> None:
         help="of the matrix products on both sides",
     )
     parser.add_argument(
-        "--denormals", action="store_true", help="PyTorch keeps denormal numbers, its default"
+        "--keep-denormals", action="store_true", help="PyTorch keeps denormal numbers, its default"
     )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
@@ -169,7 +169,7 @@ def main() -> None:
     runs = measure(config, data)
     for members in arguments.members:
         runs |= measure(config, data, members)
-    runs |= peer_runs(config, data, arguments.denormals)
+    runs |= peer_runs(config, data, arguments.keep_denormals)
     rates = in_turns(runs, arguments.steps, arguments.turns)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     peers = best_of_each_kind(medians)
@@ -209,7 +209,7 @@ def main() -> None:
         figures = {
             "size": arguments.size,
             "precision": arguments.precision,
-            "denormals": arguments.denormals,
+            "denormals": arguments.keep_denormals,
             "device": jax.devices()[0].device_kind,
             "train_steps": arguments.train_steps,
             "steps": arguments.steps,

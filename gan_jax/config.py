@@ -124,7 +124,7 @@ class Config:
     """Everything that determines a run. The defaults are no recipe: see `recipes`."""
 
     recipe: str = "custom"  # named values to start from, which all else changes
-    dataset: str = "digits"  # a name, or the path of your own data
+    dataset: str = "digits"  # or mnist, fashion_mnist, kmnist, ring, grid, another name, or a path
     data_dir: str = ""  # where tensorflow-datasets keeps its files; empty = its own default
     validation: Annotated[float, Range(0.0, 0.9)] = 0.0  # share of rows to judge by on the way
     sample_shape: tuple[Width, ...] = (28, 28, 1)  # from the data
