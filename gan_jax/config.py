@@ -147,8 +147,8 @@ class Config:
     precision: str = "float32"  # of matrix products: float32, tf32 or bfloat16
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    generator_optimizer: OptimizerConfig = OptimizerConfig()
-    discriminator_optimizer: OptimizerConfig = OptimizerConfig()
+    generator_optimizer: OptimizerConfig = OptimizerConfig()  # The generator's optimiser.
+    discriminator_optimizer: OptimizerConfig = OptimizerConfig()  # The discriminator's optimiser.
     decay: DecayConfig = DecayConfig()
 
     log_interval: Count = 100  # steps between lines of metrics.jsonl

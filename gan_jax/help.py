@@ -56,7 +56,8 @@ def _section(config: Any, field: dataclasses.Field, width: int) -> str:
     part = getattr(config, field.name)
     if not dataclasses.is_dataclass(part):
         return ""
-    title = textwrap.fill(inspect.getdoc(type(part)) or "", width)
+    told = comments(type(config)).get(field.name) or inspect.getdoc(type(part))
+    title = textwrap.fill(told or "", width)
     return f"{title}\n{_table([*_entries(part, f'{_flag(field.name)}.')], width)}"
 
 

@@ -339,6 +339,8 @@ def test_help_lists_the_names_there_are(capsys, monkeypatch):
         main(["train", "--help"])
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
+    for player in ("generator", "discriminator"):
+        assert f"The {player}'s optimiser.\n  --{player}-optimizer.name" in text
     tables = {
         "recipe": RECIPES,
         "loss": LOSSES,
