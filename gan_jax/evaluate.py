@@ -159,7 +159,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def _show_figures(report: Report, console: Console) -> None:
-    """As many columns side by side as there is room for, the others below; arrows tell better."""
+    """As many columns side by side as there is room for; arrows tell which way is better."""
     left = list({"samples": report.metrics, **report.anchors}.items())
     names = [
         name
