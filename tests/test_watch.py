@@ -82,7 +82,7 @@ def test_what_is_written_down(watched):
 
 @pytest.mark.parametrize(
     ("best_by", "pick"),
-    [("frechet_distance", min), pytest.param("coverage", max, marks=pytest.mark.long)],
+    [("frechet_distance", min), pytest.param("recall", max, marks=pytest.mark.long)],
 )
 def test_the_best_checkpoint_is_kept(best_by, pick, tmp_path):
     config = dataclasses.replace(CONFIG, best_by=best_by, steps=90)
