@@ -145,16 +145,17 @@ def test_memorising_is_seen_as_it_grows(digits, classifier):
 def test_only_the_frechet_distance_depends_on_how_many(digits, classifier):
     real = read(classifier, digits.test.samples).features
     fresh = read(classifier, digits.train.samples[:10_000]).features
-    half = real[::2], real[1::2]
+    orders = [np.random.RandomState(seed).permutation(len(real)) for seed in range(8)]
     distances, floors = [], []
     for count in (1_000, 2_000, 5_000):
-        first, second = half[0][:count], half[1][:count]
-        distances.append(frechet_distance(first, second))
+        pairs = [(real[order[:count]], real[order[-count:]]) for order in orders]
+        distances.append(np.mean([frechet_distance(*pair) for pair in pairs]))
         floors.append(frechet_floor(real, count, count))
-        kernel = kernel_distance(first, second)
+        kernel = kernel_distance(*pairs[0])
         assert abs(kernel.value) < 4 * kernel.standard_error
     assert distances == sorted(distances, reverse=True)
-    assert distances == pytest.approx(floors, rel=0.5)
+    # One pair's distance varies by a quarter about the floor, which is of normal features.
+    assert distances == pytest.approx(floors, rel=0.3)
     assert frechet_distance(real, fresh) > frechet_floor(real, 10_000, 10_000)  # other writers
 
 
