@@ -81,7 +81,7 @@ class SampleFlags:
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The same seed draws the same samples."""
     temperature: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
-    """How far its normal latents deviate, 1 being as trained; less is surer, more varies more."""
+    """How far its normal latents deviate, in place of the run's own; in training it is 1."""
     label: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Of this class only; the run's generator has to be conditional."""
     labels: Annotated[str | None, tyro.conf.arg(metavar="N,N,...")] = None

@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import functools
 import gc
+import io
 import os
 import signal
 import subprocess
@@ -276,6 +277,17 @@ def dirac(
             return gan.init(key)
 
     return gan._replace(init=init)
+
+
+def quiet() -> Console:
+    """A console that prints nothing, and remembers it: see `said`."""
+    return Console(file=io.StringIO(), width=200)
+
+
+def said(console: Console) -> str:
+    """All that was printed on a `quiet` one."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def linear(**parts: Any) -> GAN:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import striped_images
+from conftest import quiet, said, striped_images
 from rich.console import Console
 
 from gan_jax.cli import main
@@ -14,14 +14,6 @@ from gan_jax.errors import InputError
 from gan_jax.evaluate import Report, evaluate, show
 from gan_jax.evaluation.distances import frechet_distance
 from gan_jax.evaluation.verdict import SAMPLE_VERDICTS
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
-def said(console: Console) -> str:
-    return console.file.getvalue()  # pyright: ignore
 
 
 @pytest.fixture(scope="module")

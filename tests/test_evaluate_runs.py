@@ -1,25 +1,16 @@
 """`gan-jax evaluate` of runs: what is drawn and asked for, and what their records add."""
 
 import dataclasses
-import io
 import json
 
 import numpy as np
 import pytest
-from rich.console import Console
+from conftest import quiet, said
 
 from gan_jax.cli import main
 from gan_jax.evaluate import evaluate
 from gan_jax.recipes import recipe
 from gan_jax.train import train
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
-def said(console: Console) -> str:
-    return console.file.getvalue()  # pyright: ignore
 
 
 def test_a_run_and_what_it_prints(tmp_path, capsys):

@@ -1,13 +1,10 @@
 """The classifier that features come from: it is a convolutional network, and it learns."""
 
-import io
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared, striped_images
-from rich.console import Console
+from conftest import SHARED, needs_shared, quiet, striped_images
 
 from gan_jax.classifiers import classifier_of
 from gan_jax.data import load
@@ -138,6 +135,6 @@ def test_no_class_is_missing_that_real_rows_miss():
 @pytest.mark.parametrize(("name", "least"), [("mnist", 0.992), ("fashion_mnist", 0.91)])
 def test_accuracy_on_real_images(name, least):
     data = load(str(SHARED / "data" / name))
-    classifier, accuracy = classifier_of(data, Console(file=io.StringIO()))
+    classifier, accuracy = classifier_of(data, quiet())
     said = read(classifier, data.test.samples).probabilities.argmax(1)
     assert accuracy == (said == data.test.labels).mean() >= least

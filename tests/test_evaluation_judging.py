@@ -1,13 +1,12 @@
 """What all figures of samples share: where copies are sought, what is cached, what is refused."""
 
 import dataclasses
-import io
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from conftest import quiet, said
 
 from gan_jax import classifiers, judges
 from gan_jax.data import Dataset, Part, load
@@ -15,14 +14,6 @@ from gan_jax.errors import InputError
 from gan_jax.evaluation.features import Classifier, untrained
 from gan_jax.evaluation.judging import Judge, View, anchor_rows
 from gan_jax.evaluation.mixtures import PERFECT_QUALITY
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
-def said(console: Console) -> str:
-    return console.file.getvalue()  # pyright: ignore
 
 
 def dataset(part: Part, test: Part | None = None, classes: int = 0, name: str = "mine") -> Dataset:

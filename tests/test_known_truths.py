@@ -1,12 +1,9 @@
 """Metrics on real digits, spoilt step by step: each has to see what it claims to see. Long."""
 
-import io
-
 import numpy as np
 import pytest
 import scipy.ndimage
-from conftest import SHARED, needs_shared
-from rich.console import Console
+from conftest import SHARED, needs_shared, quiet
 
 from gan_jax.classifiers import classifier_of
 from gan_jax.data import Part, load
@@ -31,7 +28,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def classifier(digits):
-    return classifier_of(digits, Console(file=io.StringIO()))[0]
+    return classifier_of(digits, quiet())[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """How matrix products are rounded, forwards and in every gradient."""
 
 import dataclasses
-import io
 import re
 from typing import Any
 
@@ -9,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import assert_close, assert_same_bits, random_batch, stack, tiny_config
-from rich.console import Console
+from conftest import assert_close, assert_same_bits, quiet, random_batch, stack, tiny_config
 
 from gan_jax import precision
 from gan_jax.assembly import from_config
@@ -158,7 +156,7 @@ def test_tf32_needs_a_gpu(capsys, tmp_path):
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="a GPU has tf32")
 def test_what_a_gpu_learned_in_tf32_can_be_looked_at_anywhere(tmp_path):
-    console = Console(file=io.StringIO())
+    console = quiet()
     run = train(tiny_config(steps=2), tmp_path / "run", console=console).run
     before = sample_run(run.path, 5)
     text = run.config_path.read_text()

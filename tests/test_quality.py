@@ -1,7 +1,6 @@
 """What the recipes come to: digits judged by a classifier, points by their modes. Takes minutes."""
 
 import dataclasses
-import io
 import json
 import subprocess
 import sys
@@ -9,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
-from rich.console import Console
+from conftest import SHARED, needs_shared, quiet
 
 from gan_jax.classifiers import classifier_of
 from gan_jax.data import load
@@ -22,10 +20,6 @@ from gan_jax.train import train
 pytestmark = pytest.mark.long
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 MNIST = str(SHARED / "data" / "mnist")
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO())
 
 
 @pytest.fixture(scope="module")

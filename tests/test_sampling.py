@@ -1,14 +1,13 @@
 """Samples of a run: which labels a conditional generator is asked for, and what is written."""
 
-import io
 import os
 import signal
 
 import jax
 import numpy as np
 import pytest
+from conftest import quiet
 from PIL import Image
-from rich.console import Console
 
 from gan_jax.assembly import from_config
 from gan_jax.cli import main
@@ -42,7 +41,7 @@ CONDITIONAL = Config(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("conditional") / "run"
-    return train(CONDITIONAL, folder, console=Console(file=io.StringIO())).run
+    return train(CONDITIONAL, folder, console=quiet()).run
 
 
 def with_classes(classes: int, condition: str = "concatenate") -> Config:

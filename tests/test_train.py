@@ -15,7 +15,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same_bits, plain, tiny_config
+from conftest import assert_same_bits, plain, quiet, said, tiny_config
 from PIL import Image
 from rich.console import Console
 
@@ -36,14 +36,6 @@ STEPS = 60
 CONFIG = tiny_config(
     steps=STEPS, log_interval=10, picture_interval=25, checkpoint_interval=20, batch_size=16
 )
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO())
-
-
-def said(console: Console) -> str:
-    return console.file.getvalue()  # type: ignore
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import re
@@ -13,8 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import assert_same_bits, striped_images, tiny_config
-from rich.console import Console
+from conftest import assert_same_bits, quiet, striped_images, tiny_config
 
 from gan_jax import watch as watch_module
 from gan_jax.assembly import from_config
@@ -34,10 +32,6 @@ from gan_jax.watch import Watch, read_wishes, refuse_vain_wishes
 CONFIG = tiny_config(
     steps=60, log_interval=10, checkpoint_interval=25, batch_size=16, evaluation_interval=15
 )
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO())
 
 
 @pytest.fixture(autouse=True, scope="module")
