@@ -16,7 +16,7 @@ from gan_jax.recipes import recipe
 
 PATH = Path(__file__).parents[1] / "tests" / "torch_values.npz"
 NAMES = ("gan", "points", "concept")  # what the peer can do
-STEPS, BATCH, SIDE = 3, 8, 5
+STEPS, BATCH, SIDE = 5, 8, 5  # so that a step takes the penalties of `gan`
 
 
 def small(name: str):

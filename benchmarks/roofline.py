@@ -177,7 +177,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
     environment.prepare()
-    config = dataclasses.replace(size(arguments.size), precision=arguments.precision)
+    # With its penalties at every step, or there would be two kinds of step.
+    config = dataclasses.replace(
+        size(arguments.size), precision=arguments.precision, penalty_interval=1
+    )
     data = load("digits").train
     assert isinstance(data, Part)
     gan = from_config(config)

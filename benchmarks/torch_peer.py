@@ -119,7 +119,8 @@ class Peer:
             self.judge_both = torch.compile(self._discriminator_loss)
             self.judge_fake = torch.compile(self._generator_loss)
         self.moves = self._replayed_moves if graph else self._moves
-        self.graph: torch.cuda.CUDAGraph | None = None  # recorded at the first step
+        # Recorded at the first step of each kind: one that takes penalties, one that does not.
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Weights by the names of `parameters`."""
@@ -177,18 +178,25 @@ class Peer:
         with self.cast():
             return self.discriminator(samples - self.config.discriminator.center)[:, 0].float()
 
-    def _discriminator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    def _penalized(self) -> bool:
+        return (self.steps + 1) % self.config.penalty_interval == 0
+
+    def _discriminator_loss(
+        self, real: torch.Tensor, fake: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss without and with its penalties, where this step takes them."""
         loss = torch.zeros((), device=self.device)
+        penalty = torch.zeros((), device=self.device)
         for name, samples, sign in (("r1", real, -1.0), ("r2", fake, 1.0)):
-            gamma = self.config.penalties.get(name)
+            gamma = self.config.penalties.get(name) if self._penalized() else None
             if gamma:
                 samples = samples.detach().requires_grad_(True)
             logits = self._judge(samples)
             loss = loss + softplus(sign * logits).mean()
             if gamma:
                 (slope,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
-                loss = loss + 0.5 * gamma * slope.square().sum(1).mean()
-        return loss
+                penalty = penalty + 0.5 * gamma * slope.square().sum(1).mean()
+        return loss, penalty
 
     def _generator_loss(self, fake: torch.Tensor) -> torch.Tensor:
         return softplus(-self._judge(fake)).mean()
@@ -222,9 +230,9 @@ class Peer:
         self, real: torch.Tensor, latents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         fake = self._generate(latents)
-        discriminator_loss = self.judge_both(real, fake.detach())
+        loss, penalty = self.judge_both(real, fake.detach())
         self.discriminator_adam.zero_grad(set_to_none=True)
-        discriminator_loss.backward()
+        (loss + self.config.penalty_interval * penalty).backward()
         self.discriminator_adam.step()
         self.discriminator.requires_grad_(False)
         generator_loss = self.judge_fake(fake)
@@ -232,20 +240,22 @@ class Peer:
         generator_loss.backward()
         self.generator_adam.step()
         self.discriminator.requires_grad_(True)
-        return discriminator_loss.detach(), generator_loss.detach()
+        return (loss + penalty).detach(), generator_loss.detach()
 
     def _replayed_moves(
         self, real: torch.Tensor, latents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same from a graph that reads its inputs, and leaves the losses, in one place."""
-        if self.graph:
-            for place, value in zip(self.inputs, (real, latents), strict=True):
-                place.copy_(value)
-            self.graph.replay()
-            return self.losses
+        if not self.graphs:
+            self.inputs = real.clone(), latents.clone()
+        for place, value in zip(self.inputs, (real, latents), strict=True):
+            place.copy_(value)
+        if known := self.graphs.get(self._penalized()):
+            graph, losses = known
+            graph.replay()
+            return losses
         # The first step is an ordinary one, away from the default stream as recording wants it: it
         # creates Adam's state and cuBLAS's workspaces. Recording then executes nothing.
-        self.inputs = real.clone(), latents.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -254,6 +264,6 @@ class Peer:
         graph = torch.cuda.CUDAGraph()
         # JAX's threads may use the device meanwhile; by default that would spoil the recording.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self.losses = self._moves(*self.inputs)
-        self.graph = graph
+            recorded = self._moves(*self.inputs)
+        self.graphs[self._penalized()] = graph, recorded
         return losses

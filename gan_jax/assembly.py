@@ -53,6 +53,7 @@ def from_config(config: Config) -> GAN:
         draw_latents=_latents(config.generator),
         sample_latents=_latents(config.generator, config.generator.temperature),
         penalties={name: (penalties[name], gamma) for name, gamma in config.penalties.items()},
+        penalty_interval=config.penalty_interval,
         terms={name: (terms[name], weight) for name, weight in config.terms.items()},
         shift=config.discriminator.shift,
         noise=(config.noise.deviation, config.noise.horizon) if config.noise.deviation else None,

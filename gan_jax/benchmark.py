@@ -96,13 +96,13 @@ def measure(config: Config, data: Part, members: int = 0) -> dict[str, Run]:
             advance(gan.train_step, stream.take), gan.init(jax.random.key(config.seed)), stream
         ),
         "step by step": _step_by_step(gan, gan.init(jax.random.key(config.seed)), stream),
-        "bare products": bare_products(products(gan, stream)),
+        "bare products": _products_of_steps(gan, stream),
     }
     if members:
         keys = jax.random.split(jax.random.key(config.seed), members)
         for way, program in population_programs(gan, stream).items():
             runs[f"{members} {way}"] = loop(program, population(gan).init(keys), stream)
-        runs[f"{members} bare products"] = bare_products(products(gan, stream, members))
+        runs[f"{members} bare products"] = _products_of_steps(gan, stream, members)
     return runs
 
 
@@ -148,19 +148,42 @@ def _step_by_step(gan: GAN, state: GANState, stream: Stream) -> Run:
     return run
 
 
-def products(gan: GAN, stream: Stream, members: int = 0) -> list[Product]:
-    """All matrix products of one step, of so many GANs at once, without those nothing needs."""
+def products(
+    gan: GAN, stream: Stream, members: int = 0, *, penalized: bool = True
+) -> list[Product]:
+    """All matrix products of one step, of so many GANs at once, without those nothing needs.
+
+    Where only some steps take their penalties, ``penalized`` says of which kind the step is.
+    """
     key = jax.random.key(0)
     if members:
         gan, key = population(gan), jax.random.split(key, members)
     state = jax.eval_shape(gan.init, key)
     pick = jax.ShapeDtypeStruct(stream.shape.shape[1:], stream.shape.dtype)
     batch = jax.eval_shape(stream.take, stream.source, pick)
-    return list(_dots(jax.make_jaxpr(gan.train_step)(state, batch).jaxpr))
+    return list(_dots(jax.make_jaxpr(gan.train_step)(state, batch).jaxpr, penalized))
 
 
-def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
-    """As XLA will: what is computed twice counts once, and what nothing needs not at all."""
+def _products_of_steps(gan: GAN, stream: Stream, members: int = 0) -> Run:
+    """The bare products of as many steps of each kind as there are among so many."""
+    penalized = bare_products(products(gan, stream, members))
+    if gan.game.unpenalized_loss is None:
+        return penalized
+    others = bare_products(products(gan, stream, members, penalized=False))
+
+    def run(steps: int) -> None:
+        count = round(steps / gan.game.penalty_interval)
+        penalized(count)
+        others(steps - count)
+
+    return run
+
+
+def _dots(jaxpr: jex.Jaxpr, condition: bool = True) -> Iterator[Product]:
+    """As XLA will: what is computed twice counts once, and what nothing needs not at all.
+
+    Of two ways that a condition decides between, the one that it leads to counts.
+    """
     same: dict[Any, Any] = {}  # a variable -> the one that was computed alike before it
 
     def first(v: Any) -> Any:
@@ -186,8 +209,11 @@ def _dots(jaxpr: jex.Jaxpr) -> Iterator[Product]:
                 equation.params["precision"],
                 equation.invars[0].aval.dtype,  # type: ignore
             )
-        for inner in jex.jaxprs_in_params(equation.params):
-            yield from list(_dots(inner)) * equation.params.get("length", 1)
+        inside = list(jex.jaxprs_in_params(equation.params))
+        if equation.primitive.name == "cond" and len(inside) == 2:
+            inside = [inside[condition]]
+        for inner in inside:
+            yield from list(_dots(inner, condition)) * equation.params.get("length", 1)
 
 
 def bare_products(products: list[Product]) -> Run:

@@ -137,6 +137,7 @@ class Config:
 
     loss: str = "relativistic"  # what each player minimises
     penalties: dict[str, Weight] = dataclasses.field(default_factory=dict)  # gamma, by name
+    penalty_interval: Count = 1  # steps between penalties, which then weigh so many times as much
     terms: dict[str, Weight] = dataclasses.field(default_factory=dict)  # weight, by name
     noise: NoiseConfig = NoiseConfig()
     dynamics: DynamicsConfig = DynamicsConfig()

@@ -51,6 +51,9 @@ class Game(NamedTuple):
     """Both take the *discriminator's* parameters; the generator's arrive as ``round.fake``."""
     judge: Callable[[Params, Samples, Labels | None, Key], Judgement]
     """What the discriminator says of samples as they are."""
+    penalty_interval: int = 1
+    unpenalized_loss: Callable[[Params, Round], tuple[jax.Array, Report]] | None = None
+    """The discriminator's at all but every ``penalty_interval``-th step; None where that is 1."""
 
 
 View = Callable[[Batch, Round, Key], Batch]  # of rows, as the discriminator is shown them
@@ -99,10 +102,12 @@ def make_game(
     penalties: Mapping[str, Penalty],
     terms: Mapping[str, Term],
     views: Sequence[View] = (),
+    penalty_interval: int = 1,
 ) -> Game:
     """Put the parts together; weights of penalties and terms are hyperparameters of the state.
 
     What a discriminator is shown, and penalties look at, are the views of both batches in order.
+    Penalties that are taken at every n-th step alone weigh n times as much there.
     """
 
     def shown(round: Round, key: Key) -> Round:
@@ -156,7 +161,9 @@ def make_game(
                 total += term.factor * round.hyperparameters[f"terms.{name}"] * value
         return total, values
 
-    def discriminator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
+    def discriminator_loss(
+        params: Params, round: Round, penalties: Mapping[str, Penalty] = penalties
+    ) -> tuple[jax.Array, Report]:
         view_key, network_key, penalty_key = jax.random.split(round.key, 3)
         batch = round.real
         round = shown(round, view_key)
@@ -181,11 +188,20 @@ def make_game(
         real, fake = judged(round.real), judged(round.fake)
         objective = sum(weighted, jnp.mean(one_a_row("discriminator", real, fake)))
         added, extra = extras("discriminator", real, fake, round, batch)
-        return objective + added if terms else objective, {
+        objective = objective + added if terms else objective
+        report = {
             **_report_logits(loss, real.logits, fake.logits),
+            "discriminator_loss": objective,  # as it is over all steps
             "penalties": quantities,
             "extra": extra,
         }
+        if penalty_interval > 1:
+            objective = sum(((penalty_interval - 1) * more for more in weighted), objective)
+        return objective, report
+
+    def unpenalized_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
+        objective, report = discriminator_loss(params, round, {})
+        return objective, report | {"penalties": dict.fromkeys(penalties, jnp.zeros(()))}
 
     def generator_loss(params: Params, round: Round) -> tuple[jax.Array, Report]:
         view_key, network_key, _ = jax.random.split(round.key, 3)  # as the discriminator's
@@ -197,7 +213,16 @@ def make_game(
         added, extra = extras("generator", real, fake, round, batch)
         return objective + added if terms else objective, {"extra": extra}
 
-    return Game(draw_latents, generator.apply, discriminator_loss, generator_loss, judge)
+    sometimes = penalty_interval > 1 and bool(penalties)
+    return Game(
+        draw_latents,
+        generator.apply,
+        discriminator_loss,
+        generator_loss,
+        judge,
+        penalty_interval,
+        unpenalized_loss if sometimes else None,
+    )
 
 
 def _judge(

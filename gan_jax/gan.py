@@ -54,6 +54,7 @@ def build(
     draw_latents: int | Callable[[Key, int], Latents],
     sample_latents: Callable[[Key, int], Latents] | None = None,
     penalties: Mapping[str, tuple[Penalty, float]] | None = None,
+    penalty_interval: int = 1,
     terms: Mapping[str, tuple[Term, float]] | None = None,
     shift: int = 0,
     noise: tuple[float, int] | None = None,
@@ -72,6 +73,8 @@ def build(
         draw_latents: ``(key, count) -> latents``, or n for n standard normals a row.
         sample_latents: what `sample` draws in place of them; the same by default.
         penalties: by name, the penalty and its gamma; see `gan_jax.penalties`.
+        penalty_interval: penalties are taken at every so many-th step alone, and weigh as many
+            times as much there: lazy regularisation, arXiv:1912.04958. So most steps cost less.
         terms: by name, what else players want and its weight; see `gan_jax.terms`.
         shift: pixels by which half of the images that the discriminator is shown are moved at most.
         noise: deviation at first, and steps until it is gone, of normal noise on all samples that
@@ -93,7 +96,8 @@ def build(
     _check_number("average_decay", average_decay, lambda decay: 0.0 <= decay < 1.0, "[0, 1)")
     if noise is not None:
         _check_number("noise", noise[1], lambda horizon: horizon >= 1, "a horizon of at least 1")
-    _check_number("pack", pack, lambda pack: pack >= 1, "at least 1")
+    for name, whole in (("pack", pack), ("penalty_interval", penalty_interval)):
+        _check_number(name, whole, lambda n: n >= 1 and n % 1 == 0, "a whole number, at least 1")
     weighted, wanted = dict(penalties or {}), dict(terms or {})
     for kind, given in (("penalties", weighted), ("terms", wanted)):
         for name, (_, weight) in given.items():
@@ -115,6 +119,7 @@ def build(
         penalties={name: penalty for name, (penalty, _) in weighted.items()},
         terms={name: term for name, (term, _) in wanted.items()},
         views=views,
+        penalty_interval=penalty_interval,
     )
     play = (dynamics or alternating())(
         game, Optimizers(generator_optimizer, discriminator_optimizer)

@@ -1,5 +1,6 @@
 """How often and how many: many steps as one program (scan), many GANs as one program (vmap)."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -96,15 +97,21 @@ def population(gan: GAN) -> GAN:
     """Many GANs trained as one program: the same record, vmapped. See also `one_by_one`.
 
     ``init`` takes ``[members]`` keys; every leaf of its state then has a leading axis of members.
-    All members see the same batches. Learning rates and hyperparameters are leaves like any
-    other, so a sweep over them is a population whose leaves differ.
+    All members see the same batches and are at the same step, that of the first. Learning rates and
+    hyperparameters are leaves like any other, so a sweep over them is a population whose leaves
+    differ.
     """
 
     def init(keys: Key) -> GANState:
         return jax.vmap(gan.init)(keys)
 
     def train_step(states: GANState, batch: Batch) -> tuple[GANState, Metrics]:
-        return jax.vmap(gan.train_step, in_axes=(0, None))(states, batch)
+        step = states.step[0]  # of them all, or what is done at some steps would be done at each
+
+        def one(state: GANState) -> tuple[GANState, Metrics]:
+            return gan.train_step(dataclasses.replace(state, step=step), batch)
+
+        return jax.vmap(one)(states)
 
     def sample(states: GANState, *asked: Any, **named: Any) -> Samples:
         """``[members, count, *sample_shape]``, every member from the same latents."""

@@ -50,7 +50,7 @@ class Metrics(NamedTuple):
     value: (
         jax.Array | None
     )  # V(D, G) = mean log D(x) + mean log(1 - D(G(z))); -log 4 at equilibrium
-    penalties: dict[str, jax.Array]  # mean of each plain quantity, before its weight
+    penalties: dict[str, jax.Array]  # mean of each plain quantity, unweighted; 0 where left out
     discriminator_gradient_norm: jax.Array
     generator_gradient_norm: jax.Array
     finite: jax.Array  # bool: all of the above are finite

@@ -213,12 +213,16 @@ def start_as_users_do(command: list[str], **settings: Any) -> subprocess.Popen[s
 
 
 def tiny_config(**changes) -> Config:
-    """A GAN of 2-D points that steps in microseconds; every part of the default recipe in it."""
+    """A GAN of 2-D points that steps in microseconds; every part of the default recipe in it.
+
+    But for its interval of penalties, which `test_penalty_interval.py` is about.
+    """
     base = dataclasses.replace(
         recipe("gan"),
         dataset="ring",
         sample_shape=(2,),
         batch_size=8,
+        penalty_interval=1,
         generator=GeneratorConfig(latent_size=3, widths=(8,), last_activation="identity"),
         discriminator=DiscriminatorConfig(widths=(8,)),
     )

@@ -130,7 +130,7 @@ def test_rates_decay_by_steps_however_many_moves_a_step_has(
         ({"draw_latents": 16.0}, "draw_latents: 16.0; how many a row, at least 1, is allowed"),
         ({"draw_latents": 0}, "draw_latents: 0; how many a row, at least 1, is allowed"),
         ({"noise": (0.1, 0)}, "noise: 0 is out of range; a horizon of at least 1 is allowed"),
-        ({"pack": 0}, "pack: 0 is out of range; at least 1 is allowed"),
+        ({"pack": 0}, "pack: 0 is out of range; a whole number, at least 1 is allowed"),
         (
             {"penalties": {"r1": (PENALTIES["r1"], "much")}},
             "penalties.r1: much is out of range; at",
