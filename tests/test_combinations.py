@@ -219,6 +219,7 @@ def test_recipes_left_out_are_others_here():
     """But for what pairs have anyway, or what changes no part of a step: sizes, rates, decays."""
     free = {"recipe", "loss", "steps", "decay.shape", "decay.horizon", "average_decay"}
     free |= {"picture_interval", "checkpoint_interval", "log_interval", "data_dir", "dataset"}
+    free |= {"penalty_interval"}  # `gan` and `cgan` have one, the others penalties at every step
     free |= {f"{player}.activation" for player in ("generator", "discriminator")}
     free |= {
         "generator.temperature",
