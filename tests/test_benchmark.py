@@ -117,6 +117,16 @@ def test_a_population_is_compared_with_its_own_products(digits, monkeypatch):
     assert three == 3 * alone > 0
 
 
+def test_as_many_products_of_each_kind_as_there_are_steps_of_it(digits, monkeypatch):
+    done = collections.Counter()
+    monkeypatch.setattr(
+        benchmark, "bare_products", lambda found: lambda steps: done.update({len(found): steps})
+    )
+    config = tiny_config(sample_shape=(28, 28, 1), batch_size=4, penalty_interval=4)
+    measure(config, digits)["bare products"](100)
+    assert [done[products] for products in sorted(done)] == [75, 25]
+
+
 def test_a_loop_is_compiled_by_the_options_for_many_steps(digits, monkeypatch):
     monkeypatch.setattr(benchmark, "many_steps", lambda platform: {f"no_option_of_{platform}": "1"})
     runs = measure(tiny_config(sample_shape=(28, 28, 1), batch_size=4), digits)
