@@ -15,7 +15,7 @@ Names are imported when they are first used, so that importing this package load
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 if TYPE_CHECKING:
     from gan_jax import losses as losses
