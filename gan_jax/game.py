@@ -53,7 +53,10 @@ class Game(NamedTuple):
     """What the discriminator says of samples as they are."""
     penalty_interval: int = 1
     unpenalized_loss: Callable[[Params, Round], tuple[jax.Array, Report]] | None = None
-    """The discriminator's at all but every ``penalty_interval``-th step; None where that is 1."""
+    """The discriminator's at all but every ``penalty_interval``-th step; None where that is 1.
+
+    At that step ``discriminator_loss`` is the objective, penalties weighing so many times as much.
+    """
 
 
 View = Callable[[Batch, Round, Key], Batch]  # of rows, as the discriminator is shown them
