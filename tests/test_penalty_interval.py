@@ -18,6 +18,7 @@ from gan_jax.benchmark import products
 from gan_jax.data import load
 from gan_jax.data.stream import make_stream
 from gan_jax.errors import InputError
+from gan_jax.evaluation.spectrum import game_spectrum
 from gan_jax.loops import population, scan_steps
 from gan_jax.recipes import recipe
 from gan_jax.state import at_params
@@ -102,6 +103,15 @@ def test_a_step_can_be_differentiated_through_both_kinds(key):
     slope = (later(weight + small) - later(weight - small)) / (2 * small)
     np.testing.assert_allclose(jax.grad(later)(weight), slope, rtol=0.05)
     assert abs(slope) > 1e-4
+
+
+def test_the_spectrum_is_of_the_mean_step(key):
+    found = []
+    for interval in (1, 3):
+        gan = dirac("non_saturating", {"r1": 0.4}, penalty_interval=interval)
+        found.append(game_spectrum(gan.game, gan.init(key), REAL))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+    np.testing.assert_allclose(found[0].real, -0.2, atol=1e-5)  # -gamma / 2
 
 
 def test_without_penalties_an_interval_changes_nothing(key):

@@ -7,6 +7,7 @@ frequency, and simultaneous steps of any size h then leave, for :math:`|1 + ihw|
 arXiv:1705.10461, arXiv:1801.04406.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -55,7 +56,8 @@ def game_spectrum(game: Game, state: GANState, batch: Batch, count: int = 6) -> 
     """Eigenvalues of that Jacobian, complex, the largest real part first.
 
     Up to 2,000 parameters all of them; beyond, ``count`` with the largest real parts, by Arnoldi
-    iterations on products with the Jacobian, one generator and discriminator pass each.
+    iterations on products with the Jacobian, one generator and discriminator pass each. Penalties
+    that only every n-th step takes count as what they come to over all steps.
 
     Args:
         game: of the GAN: ``gan.game``.
@@ -141,8 +143,15 @@ def _field(
     here = Gradients(state.generator.params, state.discriminator.params)
     flat, unravel = ravel_pytree(here)
 
+    every = game._replace(unpenalized_loss=None)
+    weights = {
+        name: weight / game.penalty_interval if name.startswith("penalties.") else weight
+        for name, weight in state.hyperparameters.items()
+    }
+    state = dataclasses.replace(state, hyperparameters=weights)
+
     def field(params: jax.Array) -> jax.Array:
-        found, _ = gradients(game, at_params(state, *unravel(params)), batch)
+        found, _ = gradients(every, at_params(state, *unravel(params)), batch)
         return -ravel_pytree(found)[0]
 
     return field, flat
